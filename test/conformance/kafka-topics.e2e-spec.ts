@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { Logger } from '@concordat/foundation';
 import {
+  brokerFault,
   decideTopic,
   inspectTopics,
   KafkaMessageBus,
@@ -125,6 +126,9 @@ describe('the Kafka bus where only an administrator makes topics', () => {
       `${named('decide.nobody')} unusable`,
     ]);
     expect(await admin.listTopics()).not.toContain(named('decide.nobody'));
+    const overTls = inspectTopics({ ...options, ssl: true }, ['replies']);
+    const sentence = await overTls.catch((error: unknown) => brokerFault(error, { ssl: true }).sentence);
+    expect(sentence).toBe('this process speaks TLS, and the broker does not speak it at this address');
   });
 
   it('names a topic that is missing and the right that is, and goes on when the right was granted', async () => {

@@ -8,6 +8,7 @@ import {
   type inspectTopics,
   type KafkaMessageBusOptions,
   type MessageSender,
+  type Topic,
   type TopicFinding,
 } from '@concordat/messaging';
 import { brokerAccess } from './broker-access.js';
@@ -71,7 +72,7 @@ async function linesOf(
   { inspectTopics, inspectGroup }: BrokerPorts,
 ): Promise<readonly DiagnosisLine[]> {
   const role: MessageSender = `participant:${participant}`;
-  const topics = [prepareTopic(participant), decideTopic(participant), REPLIES_TOPIC];
+  const topics: Topic[] = [prepareTopic(participant), decideTopic(participant), REPLIES_TOPIC];
   const findings = await inspectTopics({ ...settings, role }, topics);
   const group = await inspectGroup({ ...settings, role });
   return [...findings.map((finding) => lineOf(subject, 'topic', finding)), lineOf(subject, 'consumer-group', group)];

@@ -64,7 +64,7 @@ describe('the set-up of topics', () => {
   it('names each topic that is not usable, the right that is lacking and what to do', async () => {
     const { problemOf } = createSetup({ a: 'forbidden', b: GOOD }, false);
     const problem = await problemOf('a', 'b', 'c');
-    expect(problem).toContain('"a": grant Describe on it');
+    expect(problem).toContain('may not describe the topic "a": grant Read and Write on it');
     expect(problem).toContain('"c" does not exist, and this user may not create it');
     expect(problem).toContain(`max.message.bytes of at least ${TOPIC_MESSAGE_BYTES}, or grant Create`);
     expect(problem).not.toContain('"b"');

@@ -86,7 +86,7 @@ export class TopicSetup {
       const problem = await createProblem(() => admin.create(topic, wantedOf(this.settings)), topic);
       return problem && textOf(problem);
     }
-    const lacking = await lackingRights(admin, topic, this.wanted);
+    const lacking = await lackingRights(admin, topic, found, this.wanted);
     const findings = judgeTopic(topic, found, this.settings.partitions, lacking);
     for (const finding of findings) if (finding.state === 'impaired') this.warnOnce(textOf(finding));
     const unusable = findings.find(({ state }) => state === 'unusable');
@@ -111,7 +111,7 @@ export async function judgeTopics(
   for (const topic of new Set(topics)) {
     const found = await admin.describe(topic);
     if (found !== 'missing') {
-      const lacking = await lackingRights(admin, topic, wanted);
+      const lacking = await lackingRights(admin, topic, found, wanted);
       findings.push(...judgeTopic(topic, found, settings.partitions, lacking));
       continue;
     }
@@ -129,9 +129,14 @@ export async function judgeTopics(
 }
 
 /** A description needs only Describe, which every other right contains. */
-async function lackingRights(admin: TopicAdmin, topic: string, wanted: WantedRights): Promise<readonly TopicRight[]> {
+async function lackingRights(
+  admin: TopicAdmin,
+  topic: string,
+  found: TopicDescription | 'forbidden',
+  wanted: WantedRights,
+): Promise<readonly TopicRight[]> {
   const needed = wanted(topic);
-  if (needed.length === 0) return [];
+  if (needed.length === 0 || found === 'forbidden') return needed;
   const rights = await admin.rights(topic);
   return rights ? needed.filter((right) => !rights.has(right)) : [];
 }
@@ -181,7 +186,7 @@ function judgeTopic(
 ): TopicFinding[] {
   if (found === 'forbidden') {
     const sentence = `this user may not describe the topic "${topic}"`;
-    return [{ topic, state: 'unusable', sentence, fix: 'grant Describe on it' }];
+    return [{ topic, state: 'unusable', sentence, fix: grantOf(lacking.length > 0 ? lacking : ['Describe']) }];
   }
   const findings: TopicFinding[] = [];
   if (lacking.length > 0) {
@@ -190,7 +195,7 @@ function judgeTopic(
       topic,
       state: 'unusable',
       sentence: `this user may describe the topic "${topic}" and has not the right to ${rights} it`,
-      fix: `grant ${rights} on it (npx concordat kafka acls prints the rights of each role)`,
+      fix: grantOf(lacking),
     });
   }
   const { maximumMessageBytes = TOPIC_MESSAGE_BYTES } = found;
@@ -216,6 +221,10 @@ function judgeTopic(
   }
   const sentence = `the topic "${topic}" is there, with ${found.partitions} partitions`;
   return findings.length > 0 ? findings : [{ topic, state: 'usable', sentence }];
+}
+
+function grantOf(rights: readonly string[]): string {
+  return `grant ${rights.join(' and ')} on it (npx concordat kafka acls prints the rights of each role)`;
 }
 
 function textOf(finding: TopicFinding): string {
