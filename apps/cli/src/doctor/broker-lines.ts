@@ -85,5 +85,5 @@ type BrokerFinding =
 function lineOf(subject: string, name: string, finding: BrokerFinding): DiagnosisLine {
   const { sentence } = finding;
   if (finding.state === 'usable') return { subject, name, status: 'ok', sentence };
-  return { subject, name, status: STATUS[finding.state], sentence, fix: finding.fix } as DiagnosisLine;
+  return { subject, name, status: STATUS[finding.state], sentence, fix: finding.fix };
 }
