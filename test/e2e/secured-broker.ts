@@ -14,9 +14,7 @@ import {
   REPLIES_TOPIC,
 } from '@concordat/messaging';
 import kafkajs from 'kafkajs';
-import { brokerAccess } from '../../apps/cli/src/doctor/broker-access.js';
-import { brokerLines } from '../../apps/cli/src/doctor/broker-lines.js';
-import { parseDoctor } from '../../apps/cli/src/doctor/options.js';
+import { brokerAccess, brokerLines, parseDoctor } from '../../apps/cli/src/doctor/index.js';
 import type { LocalSecurity } from '../../apps/lab/src/local-system/security/index.js';
 import { AppProcesses } from '../support/app-processes.js';
 import type { LocalSystem, SystemFile } from '../support/local-system.js';

@@ -5,6 +5,10 @@ import { diagnose, type DiagnosisPorts } from './diagnosis.js';
 import type { DoctorOptions } from './options.js';
 import { exitCodeOf, renderJson, renderLines } from './rendering.js';
 
+export { brokerAccess } from './broker-access.js';
+export { brokerLines } from './broker-lines.js';
+export { parseDoctor } from './options.js';
+
 /** Prints what the checks find, and sets the exit code by the gravest of it. */
 export async function doctor(options: DoctorOptions): Promise<void> {
   const token = process.env['CONCORDAT_TOKEN']; // not an option: others on the machine see those
