@@ -117,6 +117,18 @@ describe('a method that begins', () => {
     await expect(late).rejects.toMatchObject({ doom: { code: 'NOT_ENLISTED', by: 'orders' } });
   });
 
+  it('says that it came after its deadline, and not that its branch came too late for that', async () => {
+    system.enlistFails = Object.assign(new Error('the transaction is decided'), { code: 'TRANSACTION_DECIDED' });
+    const late = run(
+      async () => {
+        await add('order');
+        await waitFor('it is refused', () => orders.sessions[0]!.doomed !== undefined);
+      },
+      { timeoutMs: 1_000 },
+    );
+    await expect(late).rejects.toMatchObject({ code: 'TRANSACTION_ABORTED', reason: 'DEADLINE_EXCEEDED' });
+  });
+
   it('fails when no session can be had, also if the method goes on without', async () => {
     orders.nextHoldFails = Object.assign(new Error('no place'), { code: 'HELD_BRANCHES_EXHAUSTED' });
     const failed = run(() => add('order').catch(() => undefined));

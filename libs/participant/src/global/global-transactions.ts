@@ -374,13 +374,11 @@ export class GlobalTransactions {
   private async commit(transaction: ProcessTransaction): Promise<void> {
     const { transactionId } = transaction;
     const { coordinators } = this.ports;
+    if (transaction.doomed?.code === 'NOT_ENLISTED') refuseLate(transaction); // which is why it came too late
     transaction.refuseDoomed();
     await consumersJoined(transaction, this.ports);
     await transaction.prepareUnaddressable();
-    if (transaction.leftMs <= 0) {
-      const detail = 'the method returned after the deadline';
-      throw new GlobalTransactionAbortedError(transactionId, { reason: 'DEADLINE_EXCEEDED', detail });
-    }
+    refuseLate(transaction);
     const first = await coordinators.commit(transactionId, this.settings.waitFor, transaction.named());
     const answer = first === 'unknown' ? await this.ask(transaction) : first;
     if (answer.outcome === 'committed') return;
@@ -430,4 +428,11 @@ export function doomOf(
   participant: string,
 ): { code: string; by: string; message: string; cause: unknown } {
   return { code: codeOf(error, 'METHOD_FAILED'), by: participant, message: errorMessage(error), cause: error };
+}
+
+/** @throws GlobalTransactionAbortedError after the deadline */
+function refuseLate({ transactionId, leftMs }: ProcessTransaction): void {
+  if (leftMs > 0) return;
+  const detail = 'the method returned after the deadline';
+  throw new GlobalTransactionAbortedError(transactionId, { reason: 'DEADLINE_EXCEEDED', detail });
 }
