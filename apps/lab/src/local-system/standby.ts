@@ -106,7 +106,7 @@ export class Standby {
     const isSo = async (): Promise<boolean> => (await ask(place, text))[0]?.['yes'] === true;
     if (await waitUntil(isSo, { timeoutMs: STEP_TIMEOUT_MS, pollMs: 50 })) return;
     throw new LabError(
-      `The standby of postgres-${this.letter} was not there within ${STEP_TIMEOUT_MS / 1000} s: it ${what}.`,
+      `It did not come true within ${STEP_TIMEOUT_MS / 1000} s that the standby of postgres-${this.letter} ${what}; see its log in ${this.context.directory}.`,
     );
   }
 }
@@ -114,7 +114,9 @@ export class Standby {
 /** How the standby reaches the primary. */
 function conninfoOf({ server: { port, caFile, passwordOf } }: Place, { dataDir }: Place): string {
   const login = `user=${SUPERUSER} password=${passwordOf(SUPERUSER)}`;
-  const tls = caFile === undefined ? '' : ` sslmode=verify-full sslrootcert=${path.join(dataDir, 'root.crt')}`;
+  // without sslcertmode it looks for a certificate in the home of who started it, which its own user may not read
+  const verified = `sslmode=verify-full sslrootcert=${path.join(dataDir, 'root.crt')} sslcertmode=disable`;
+  const tls = caFile === undefined ? '' : ` ${verified}`;
   return `host=127.0.0.1 port=${port} ${login} application_name=${DIRECTORY}${tls}`;
 }
 
