@@ -27,7 +27,7 @@ async function run(command: Command): Promise<void> {
       return;
     }
     case 'scenarios':
-      process.exitCode = (await runScenarios(command.names, command.system, { points: command.points })) ? 0 : 1;
+      process.exitCode = await runScenarios(command.names, command.system, { points: command.points });
   }
 }
 

@@ -2,11 +2,12 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { errorMessage, guarded } from '@concordat/foundation';
+import { guarded } from '@concordat/foundation';
 import type { SystemOptions } from '../arguments.js';
 import { LabError } from '../lab-error.js';
 import { Narration, table } from '../narration.js';
 import { showTransfer, untilBanksAreKnown } from './demo-transfer.js';
+import { EndOnSignals, EXIT_INTERRUPTED, warnOfListener } from './end-on-signals.js';
 import { tryLock } from './file-lock.js';
 import {
   contextOf,
@@ -47,17 +48,6 @@ function takeLock(directory: string): () => void {
   );
 }
 
-function warnOfListener(error: unknown): void {
-  process.emitWarning(`a listener of the supervisor failed: ${errorMessage(error)}`);
-}
-
-function endOnSignals(): AbortSignal {
-  const controller = new AbortController();
-  const guardedAbort = guarded(() => controller.abort(), warnOfListener);
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, guardedAbort);
-  return controller.signal;
-}
-
 /** The link of a new system for which none was chosen: Kafka, where it can be had. */
 export function linkOfThisMachine(say: (text: string) => void): Link {
   if (isKafkaPossible(repositoryRoot())) return DEFAULT_LINK;
@@ -71,7 +61,7 @@ export async function supervise(options: SystemOptions, fresh: boolean): Promise
   const link = options.link ?? linkOfThisMachine((text) => narration.say(text));
   const context = contextOf({ ...options, link, isSecure: options.isSecure ?? false }, (text) => narration.say(text));
   const release = takeLock(context.directory);
-  const ending = endOnSignals();
+  const { signal: ending } = new EndOnSignals();
   const file = new SystemFile(context.directory);
   try {
     await endLeftovers(file, narration);
@@ -198,8 +188,8 @@ export async function superviseDetached(options: SystemOptions, fresh: boolean):
   child.once('message', guardedReady);
   child.once('error', guardedFailed);
   child.once('exit', guardedFailed);
-  const interrupted = endOnSignals();
-  interrupted.addEventListener(
+  const signals = new EndOnSignals();
+  signals.signal.addEventListener(
     'abort',
     guarded(() => child.kill('SIGTERM'), warnOfListener),
   );
@@ -217,10 +207,11 @@ export async function superviseDetached(options: SystemOptions, fresh: boolean):
     { timeoutMs: Number.POSITIVE_INFINITY, pollMs: 50 },
   );
   show();
+  signals.release();
   if (child.connected) child.disconnect();
   child.unref();
   if (settled === 'failed') {
-    process.exitCode = interrupted.aborted ? 130 : 1; // the log, which was shown, has the reason
+    process.exitCode = signals.signal.aborted ? EXIT_INTERRUPTED : 1; // the log, which was shown, has the reason
     return;
   }
   console.log(`running in the background (process ${child.pid}, log ${logFile})`);

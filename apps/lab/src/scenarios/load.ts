@@ -107,11 +107,11 @@ export class Load {
   }
 
   private async attempt(transfer: MutableTransfer, timeoutMs = TRANSACTION_TIMEOUT_MS): Promise<void> {
-    const urls = this.coordinatorUrls();
-    const url = urls[randomInt(urls.length)] ?? '';
     const { key, protocol = '2pc' } = transfer;
     const operations = partsOf(transfer).map((part) => operationAt(transfer, part));
     try {
+      const urls = this.coordinatorUrls();
+      const url = urls[randomInt(urls.length)] ?? '';
       const { status, body } = await execute(url, operations, key, { protocol, timeoutMs, waitMs: WAIT_MS });
       const id = body['id'] ?? body['transactionId'];
       const told = status === 200 ? 'committed' : status === 409 ? CONFLICTS.get(body['code']) : undefined;
@@ -119,7 +119,7 @@ export class Load {
       if (told === undefined) await delay(RETRY_DELAY_MS);
       else this.settle(transfer, told, body);
     } catch {
-      await delay(RETRY_DELAY_MS); // no answer: the same key again, elsewhere
+      await delay(RETRY_DELAY_MS); // no answer, or no system any more: the same key again, elsewhere
     }
   }
 

@@ -1,6 +1,8 @@
+import { once } from 'node:events';
 import { errorMessage } from '@concordat/foundation';
 import type { SystemOptions } from '../arguments.js';
 import { LabError } from '../lab-error.js';
+import { EndOnSignals, EXIT_INTERRUPTED } from '../local-system/end-on-signals.js';
 import type { Link } from '../local-system/ports.js';
 import { contextOf, isSupervised } from '../local-system/local-system.js';
 import { linkOfThisMachine, stopSystem, superviseDetached } from '../local-system/supervisor.js';
@@ -117,12 +119,16 @@ interface Result {
   readonly tookMs: number;
 }
 
-/** Runs scenarios on the running system, or on one started for them. True when every invariant held in all. */
+/**
+ * Runs scenarios on the running system, or on one started for them.
+ *
+ * @returns the exit code: 0 only when every invariant held in all; another one when a signal has ended them
+ */
 export async function runScenarios(
   names: readonly string[],
   options: SystemOptions,
   choice: ScenarioOptions,
-): Promise<boolean> {
+): Promise<number> {
   const say = (line: string): void => console.log(line);
   const state = new SystemFile(contextOf(options, say).directory).read();
   const running = state && isSupervised(state) ? state : undefined;
@@ -143,33 +149,52 @@ export async function runScenarios(
   const results: Result[] = [];
   const add = (result: Result): void => void results.push(result);
   const own = !running && 'No local system is running; starting one for the scenarios …';
-  if (!(await runAll(here, own, { ...options, link }, choice, add))) return false;
+  const failed = await runAll(here, own, { ...options, link }, choice, add);
+  if (failed !== 0) return failed;
   const other = 'Starting a secured system for the scenarios that need one …';
-  if (!(await runAll(elsewhere, other, securedBeside(options, link), choice, add))) return false;
+  const failedThere = await runAll(elsewhere, other, securedBeside(options, link), choice, add);
+  if (failedThere !== 0) return failedThere;
   if (results.length > 1) printSummary(results);
-  return results.every(holds);
+  return results.every(holds) ? 0 : 1;
 }
 
-/** @param own what to say when a system is started for the scenarios; false: one is running. @returns whether it came up */
+/**
+ * @param own what to say when a system is started for the scenarios; false: one is running
+ * @returns 0 when all ran, whatever they found; else the exit code
+ */
 async function runAll(
   scenarios: readonly AnyScenario[],
   own: string | false,
   options: SystemOptions,
   choice: ScenarioOptions,
   add: (result: Result) => void,
-): Promise<boolean> {
+): Promise<number> {
   const starts = own !== false && !scenarios.every(isStandalone);
   if (starts) {
     console.log(own);
     await superviseDetached(options, false);
-    if ((process.exitCode ?? 0) !== 0) return false;
+    const failed = Number(process.exitCode ?? 0);
+    if (failed !== 0) return failed;
   }
+  const signals = new EndOnSignals();
+  const interrupted = once(signals.signal, 'abort').then(() => undefined);
   try {
-    for (const scenario of scenarios) add(await runOne(scenario, options, choice));
+    for (const scenario of scenarios) {
+      const result = await Promise.race([runOne(scenario, options, choice), interrupted]);
+      if (result === undefined) {
+        const left = starts
+          ? ''
+          : '; the next scenario starts what it has killed, or "npm run lab -- restart <name …>"';
+        console.log(`\n${scenario.name} was interrupted${left}`);
+        return EXIT_INTERRUPTED;
+      }
+      add(result);
+    }
   } finally {
+    signals.release();
     if (starts) await stopSystem(options);
   }
-  return true;
+  return 0;
 }
 
 const holds = ({ checks }: Result): boolean => checks.every((check) => check.holds);
