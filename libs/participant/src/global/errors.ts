@@ -113,13 +113,18 @@ export class GlobalTransactionAbortedError extends CodedError {
   readonly participant: string | undefined;
   readonly participantCode: string | undefined;
 
-  constructor(transactionId: TransactionId, { reason, participant, participantCode, detail }: AbortDetails) {
+  constructor(
+    transactionId: TransactionId,
+    { reason, participant, participantCode, detail }: AbortDetails,
+    { cause }: Pick<CodedErrorOptions, 'cause'> = {},
+  ) {
     const who = participant === undefined ? '' : ` by ${participant}`;
     const why = participantCode === undefined ? reason : `${reason}, ${participantCode}`;
     const retryable = REPEATABLE_REASONS.has(reason) || REPEATABLE_CODES.has(participantCode ?? '');
     const remedy = retryable ? REPEAT : (REMEDIES.get(participantCode ?? reason) ?? REMEDIES.get(reason));
     const said = [`transaction ${transactionId} was aborted${who} (${why})`, detail].filter(Boolean).join(': ');
     super([said, remedy].filter(Boolean).join('; '), {
+      cause,
       details: { transactionId, reason, participant, participantCode },
     });
     this.reason = reason;

@@ -117,6 +117,39 @@ describe('a method that begins', () => {
     await expect(late).rejects.toMatchObject({ doom: { code: 'NOT_ENLISTED', by: 'orders' } });
   });
 
+  it.each(['57014', '08006'])(
+    'is told of the deadline when that ends a statement (%s), and no riddle of the database',
+    async (state) => {
+      const cut = run(
+        async () => {
+          const begun = system.clock.monotonic();
+          await add('order');
+          await waitFor('the deadline has passed', () => system.clock.monotonic() - begun > 100);
+          await orders.transactions.client.query(`fail ${state}`);
+        },
+        { timeoutMs: 100 },
+      );
+      await expect(cut).rejects.toMatchObject({
+        reason: 'DEADLINE_EXCEEDED',
+        message: expect.stringContaining('a longer timeoutMs'),
+        cause: { code: state },
+      });
+    },
+  );
+
+  it('gets the refusal of a statement itself, also after its deadline', async () => {
+    const refused = run(
+      async () => {
+        const begun = system.clock.monotonic();
+        await add('order');
+        await waitFor('the deadline has passed', () => system.clock.monotonic() - begun > 100);
+        await orders.transactions.client.query('fail 23505');
+      },
+      { timeoutMs: 100 },
+    );
+    await expect(refused).rejects.toMatchObject({ code: '23505' });
+  });
+
   it('says that it came after its deadline, and not that its branch came too late for that', async () => {
     system.enlistFails = Object.assign(new Error('the transaction is decided'), { code: 'TRANSACTION_DECIDED' });
     const late = run(

@@ -8,11 +8,14 @@ import {
   type SavepointOwner,
   type Savepoints,
 } from '../postgres/index.js';
-import { RollbackOnlyError, type Doom } from './errors.js';
+import { GlobalTransactionAbortedError, RollbackOnlyError, type Doom } from './errors.js';
 import { HookList } from './hooks.js';
 import type { ExpectedMarker } from './derived-branch-id.js';
 import { OwnEnlistment } from './own-enlistment.js';
 import type { BranchSession, BranchSessions, GlobalCoordinators, HeldEnlistment } from './ports.js';
+
+/** What PostgreSQL has against the data or the text of a statement, or against its conflict with others. */
+const ORDINARY_REFUSAL = /^(22|23|40|42|P0)/;
 
 export interface ProcessTransactionPorts {
   readonly coordinators: GlobalCoordinators;
@@ -191,8 +194,18 @@ export class ProcessTransaction {
       return result;
     } catch (error) {
       this.failedStatement = error;
-      throw error;
+      throw this.isCutOff(error) ? this.tooLate(error) : error;
     }
+  }
+
+  /** Whether a statement failed because the deadline ends its session, and not for what it says. */
+  private isCutOff(error: unknown): boolean {
+    return this.leftMs <= 0 && !ORDINARY_REFUSAL.test(codeOf(error));
+  }
+
+  private tooLate(cause: unknown): GlobalTransactionAbortedError {
+    const detail = `a statement ran at, or came after, the deadline (${errorMessage(cause)})`;
+    return new GlobalTransactionAbortedError(this.transactionId, { reason: 'DEADLINE_EXCEEDED', detail }, { cause });
   }
 
   /** The branches to name in a request to commit or abort: that of this process, and those of its callees. */
