@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { CONTEXT_HEADER, join, startParticipant } from '@concordat/participant';
+import { CONTEXT_HEADER, join, startParticipant, type RunningParticipant } from '@concordat/participant';
 import { Client, Pool } from 'pg';
 import { PlannedService, type Plan, type PlannedServiceOptions } from '../../../../test/support/sdk/planned-service.js';
 import { freePort } from '../../../../test/support/postgres.js';
@@ -156,6 +156,9 @@ describe('services with @GlobalTransaction', () => {
 });
 
 describe('services without a framework', () => {
+  const running: RunningParticipant[] = [];
+  afterEach(() => Promise.all(running.splice(0).map((one) => one.stop())));
+
   it('begin, join and serve operations, and give their pools and fetch back when they stop', async () => {
     const [bills, payments] = PLAIN_NAMES.map((name) => new Pool({ connectionString: databases.urls[name] }));
     for (const pool of [bills!, payments!]) await pool.query('CREATE TABLE entry (amount integer CHECK (amount > 0))');
@@ -169,6 +172,7 @@ describe('services without a framework', () => {
         pay: (payload, { client }) => client.query('INSERT INTO entry VALUES ($1)', [payload]).then(() => 'paid'),
       },
     });
+    running.push(callee);
     const server = createServer((request, response) => {
       const { [CONTEXT_HEADER]: context, host = '' } = request.headers;
       join(
@@ -185,6 +189,7 @@ describe('services without a framework', () => {
     await once(server, 'listening');
     const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
     const caller = await startParticipant({ ...common, participant: 'billing', postgres: bills!, propagateTo: [host] });
+    running.push(caller);
     const bill = (amount: number): Promise<void> =>
       caller.transactions.run({}, async () => {
         await bills!.query('INSERT INTO entry VALUES (1)');
@@ -199,10 +204,10 @@ describe('services without a framework', () => {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ branches: [{ participant: 'payments', operation: 'pay', payload: 8 }] }),
     });
-    expect(await executed.json()).toMatchObject({ results: [{ results: ['paid'] }] });
+    expect(await executed.json()).toMatchObject({ branches: [{ operations: [{ result: 'paid' }] }] });
     expect([(await caller.health()).ready, (await callee.health()).ready]).toEqual([true, true]);
 
-    await Promise.all([caller.stop(), callee.stop()]);
+    await Promise.all(running.splice(0).map((one) => one.stop()));
     server.close();
     server.closeAllConnections();
     expect(globalThis.fetch).toBe(original);
