@@ -44,12 +44,15 @@ async function settleChecks(lab: ScenarioLab): Promise<Check[]> {
   return [checkOf('pg_prepared_xacts empty', prepared, good), checkOf('in-doubt list empty', inDoubt, good)];
 }
 
-async function inDoubtItems(lab: ScenarioLab): Promise<string[]> {
+/** What the leader lists as in doubt, of these participants or of all, as JSON; or why it did not say. */
+export async function inDoubtItems(lab: ScenarioLab, participants?: readonly string[]): Promise<string[]> {
   try {
     const name = await lab.leader();
     const { status, body } = await request('GET', `${lab.url(name)}/v1/in-doubt`);
     if (status !== 200 || !Array.isArray(body['items'])) return [`GET /v1/in-doubt answered ${status}`];
-    return body['items'].map((item) => JSON.stringify(item));
+    const items = body['items'] as { readonly participant: string }[];
+    const wanted = items.filter(({ participant }) => participants?.includes(participant) ?? true);
+    return wanted.map((item) => JSON.stringify(item));
   } catch (error) {
     return [`GET /v1/in-doubt was not answered: ${String(error)}`];
   }

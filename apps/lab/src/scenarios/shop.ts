@@ -2,6 +2,7 @@ import { SHOP_SERVICES, type ShopService } from '../local-system/ports.js';
 import { openShop } from '../local-system/shop.js';
 import { waitUntil } from '../local-system/wait.js';
 import { sequenceOf } from './checkout-sequence.js';
+import { inDoubtItems } from './final-checks.js';
 import type { Scenario } from './scenario.js';
 import type { ScenarioLab } from './scenario-lab.js';
 import { bookChecks, query, readBooks, type ShopDatabases } from './shop-books.js';
@@ -95,17 +96,22 @@ async function untilPaid(load: ShopLoad, lab: ScenarioLab): Promise<void> {
   if (!goesOn) lab.check(`${ORDERS} further orders are paid`, [why], '');
 }
 
-/** Nothing is prepared, and no session holds locks. */
+/** Nothing is prepared, no session holds locks, and the services have confirmed every decision. */
 async function checkSettled(lab: ScenarioLab): Promise<void> {
   let left: string[] = [];
   const start = Date.now();
   const isSettled = async (): Promise<boolean> => {
-    left = (await Promise.all(Object.values(databasesOf(lab)).map(leftIn))).flat();
+    const inDatabases = await Promise.all(Object.values(databasesOf(lab)).map(leftIn));
+    left = [...inDatabases.flat(), ...(await inDoubtItems(lab, SHOP_SERVICES))];
     return left.length === 0;
   };
   await waitUntil(isSettled, { timeoutMs: SETTLE_TIMEOUT_MS, pollMs: 100 });
   lab.findings.push(
-    checkOf('no branch of the shop is prepared, no session is open', left, `none after ${Date.now() - start} ms`),
+    checkOf(
+      'no branch of the shop is prepared or in doubt, no session is open',
+      left,
+      `none after ${Date.now() - start} ms`,
+    ),
   );
 }
 
