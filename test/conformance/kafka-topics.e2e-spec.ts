@@ -70,8 +70,13 @@ describe('the Kafka bus where only an administrator makes topics', () => {
     // made while everybody still may
     for (const topic of ['replies', 'small', 'hidden'].map(named)) {
       const entries = [{ name: 'max.message.bytes', value: topic === named('small') ? '1000' : '2300000' }];
-      await admin.createTopics({ topics: [{ topic, numPartitions: 1, configEntries: entries }] });
+      // kafkajs itself waits in vain for a broker that does not know its new topic at once
+      await admin.createTopics({
+        topics: [{ topic, numPartitions: 1, configEntries: entries }],
+        waitForLeaders: false,
+      });
     }
+    await waitFor('the topics are known', async () => (await admin.listTopics()).length >= 3, { timeoutMs: 30_000 });
     await denyCreation(admin);
   });
 
