@@ -4,7 +4,7 @@ import { CLUSTER, type ClusterApi } from '../cluster/cluster.api.js';
 import { TRANSACTIONS, type TransactionsApi } from '../transactions/transactions.api.js';
 import { sendJson } from './answers.js';
 import { formatCursor, parseCursor, type ListIdentity } from './cursor.js';
-import { Call } from './openapi.decorators.js';
+import { Call } from './call.decorator.js';
 import { Reads } from './reads.js';
 import {
   DEFAULT_WAIT_MS,

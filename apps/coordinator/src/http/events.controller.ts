@@ -2,7 +2,7 @@ import { Controller, Get, Inject, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { readAccessOf } from './access.js';
 import { EventStreams, type StreamReader } from './event-streams.js';
-import { Call } from './openapi.decorators.js';
+import { Call } from './call.decorator.js';
 import { RequestRefusedError } from './problems.js';
 import { noQuerySchema } from './schemas.js';
 import { parseQuery, parseTransactionId } from './validation.js';

@@ -2,7 +2,7 @@ import { Controller, Get, Inject, Put, Req, Res } from '@nestjs/common';
 import { ArmableFailpoints } from '@concordat/foundation';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { sendJson } from './answers.js';
-import { Call } from './openapi.decorators.js';
+import { Call } from './call.decorator.js';
 import { failpointsSchema } from './schemas.js';
 import { parseBody } from './validation.js';
 

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Metrics } from '../metrics/metrics.js';
 import { CLUSTER, type ClusterApi, type Lack } from '../cluster/cluster.api.js';
 import { sendJson } from './answers.js';
-import { Call } from './openapi.decorators.js';
+import { Call } from './call.decorator.js';
 import { RequestGate } from './request-gate.js';
 import { READINESS_PURPOSES, readinessQuerySchema } from './schemas.js';
 import { parseQuery } from './validation.js';

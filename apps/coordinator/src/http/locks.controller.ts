@@ -6,7 +6,7 @@ import { LOCKS, type LocksApi } from '../locks/locks.api.js';
 import { ownerOf, readAccessOf } from './access.js';
 import { sendJson } from './answers.js';
 import { formatCursor, parseCursor, type ListIdentity } from './cursor.js';
-import { Call, type QueryParameter } from './openapi.decorators.js';
+import { Call, type QueryParameter } from './call.decorator.js';
 import { Reads } from './reads.js';
 import { RequestGate } from './request-gate.js';
 import {

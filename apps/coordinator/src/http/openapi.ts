@@ -1,40 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import type { FastifyInstance } from 'fastify';
-import { z } from 'zod';
-import { BEARER } from './openapi.decorators.js';
-import { COMPONENT_SCHEMAS } from './schemas.js';
-
-/** The OpenAPI 3.1 document: routes from the controllers, and the schemas that validate requests. */
-export function makeOpenApiDocument(app: NestFastifyApplication): OpenAPIObject {
-  const builder = new DocumentBuilder()
-    .setTitle('Concordat')
-    .setDescription('Atomic commit across microservices. Errors are RFC 9457 problem details with a stable `code`.')
-    .setVersion('1')
-    .setOpenAPIVersion('3.1.0')
-    .addSecurity(BEARER, {
-      type: 'http',
-      scheme: 'bearer',
-      description: 'a JWT or an API token, where nodes ask for it',
-    })
-    .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0');
-  const document = SwaggerModule.createDocument(app, builder.build());
-  document.components = { ...document.components, schemas: componentSchemas() };
-  return document;
-}
-
-type Schemas = NonNullable<NonNullable<OpenAPIObject['components']>['schemas']>;
-
-function componentSchemas(): Schemas {
-  const schemas: Schemas = {};
-  for (const [name, schema] of Object.entries(COMPONENT_SCHEMAS)) {
-    const { $schema: _dialect, ...json } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
-    schemas[name] = json as Schemas[string];
-  }
-  return schemas;
-}
+import { makeOpenApiDocument } from './openapi-document.js';
 
 const PAGE = `<!doctype html>
 <html lang="en">

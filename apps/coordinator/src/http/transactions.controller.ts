@@ -6,7 +6,7 @@ import { TRANSACTIONS, type TransactionsApi } from '../transactions/transactions
 import { abortAccessOf, commitAccessOf, enlistAccessOf, ownerOf, readAccessOf } from './access.js';
 import { sendJson, sendSettlement, transactionPath } from './answers.js';
 import { formatCursor, parseCursor } from './cursor.js';
-import { Call } from './openapi.decorators.js';
+import { Call } from './call.decorator.js';
 import { pathOf } from './problem.filter.js';
 import { Reads } from './reads.js';
 import {
