@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module';
+import { kafkajsFile } from './kafkajs.js';
 
 /** Enough for most requests. Node.js takes a buffer of this size from its pool. */
 const FIRST_SIZE_BYTES = 256;
@@ -24,7 +24,7 @@ let isInstalled = false;
 export function allocateEncodersFromPool(): void {
   if (isInstalled) return;
   isInstalled = true;
-  const encoder = createRequire(import.meta.url)('kafkajs/src/protocol/encoder.js') as EncoderClass;
+  const encoder = kafkajsFile('protocol/encoder.js') as EncoderClass;
   encoder.nextPowerOfTwo = () => 0; // the size of a new one
   encoder.prototype.ensureAvailable = function (bytes) {
     const needed = this.offset + bytes;

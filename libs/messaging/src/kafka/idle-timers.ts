@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module';
+import { kafkajsFile } from './kafkajs.js';
 
 /** How often each connection looks for overdue answers; kafkajs does it every 100 ms. */
 export const OVERDUE_CHECK_MS = 1_000;
@@ -32,8 +32,7 @@ let areReplaced = false;
 export function stopIdleTimers(): void {
   if (areReplaced) return;
   areReplaced = true;
-  const load = createRequire(import.meta.url);
-  const { prototype } = load('kafkajs/src/network/requestQueue/index.js') as { prototype: RequestQueue };
+  const { prototype } = kafkajsFile('network/requestQueue/index.js') as { prototype: RequestQueue };
   const original = { schedule: prototype.scheduleCheckPendingRequests };
   prototype.scheduleCheckPendingRequests = function (this: RequestQueue): void {
     if (this.pending.length > 0) original.schedule.call(this);

@@ -8,22 +8,12 @@ import {
   withTimeLimit,
   sleep,
 } from '@concordat/foundation';
-import {
-  type Cluster,
-  type Consumer,
-  Kafka,
-  type KafkaConfig,
-  type LogEntry,
-  logLevel,
-  type Message,
-  PartitionAssigners,
-  type Producer,
-  type TopicMessages,
-} from 'kafkajs';
+import type { Cluster, Consumer, Kafka, KafkaConfig, LogEntry, Message, Producer, TopicMessages } from 'kafkajs';
 import type { ConsumerEvents, GroupConsumer, TopicPartition, TopicPartitionOffset } from './kafka-subscription.js';
 import type { MessageAuthenticity, MessageSender } from '../contract/authenticity.js';
 import type { NamespaceOptions } from '../contract/namespace.js';
 import { describeBrokerFault } from './broker-fault.js';
+import { kafkajs } from './kafkajs.js';
 import { createPartitioner } from './partitioner.js';
 import type { EncodedMessage } from '../contract/codec.js';
 import { type SendQueueLimits, SendRefusedError } from '../send-queue.js';
@@ -210,7 +200,7 @@ export class KafkaGroupConsumer implements GroupConsumer {
       partitionAssigners: [
         (config) => {
           this.cluster = config.cluster;
-          return PartitionAssigners.roundRobin(config);
+          return kafkajs().PartitionAssigners.roundRobin(config);
         },
       ],
     });
@@ -347,7 +337,8 @@ const REFUSALS: ReadonlySet<string> = new Set([
 
 /** A kafkajs client with our settings and log levels. */
 export function createClient({ brokers, clientId, ssl, sasl, logger, clock }: KafkaSettings): Kafka {
-  return new Kafka({
+  const { Kafka: NewKafka, logLevel } = kafkajs();
+  return new NewKafka({
     brokers: [...brokers],
     clientId,
     ...(ssl !== undefined && { ssl }),
@@ -372,7 +363,7 @@ const reportedAt = new Map<string, number>();
 function report(logger: Logger, clock: Clock, { level, namespace, log }: LogEntry): void {
   const detail = typeof log.error === 'string' ? ` (${log.error})` : '';
   const text = `kafkajs${namespace ? ` ${namespace}` : ''}: ${log.message}${detail}`;
-  if (level > logLevel.WARN || RETRIED.has(namespace)) return logger.debug(text);
+  if (level > kafkajs().logLevel.WARN || RETRIED.has(namespace)) return logger.debug(text);
   const now = clock.monotonic();
   const last = reportedAt.get(text);
   if (last !== undefined && now - last < REPEAT_AFTER_MS) return logger.debug(text);

@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module';
+import { kafkajsFile } from './kafkajs.js';
 
 /** A message as the producer of kafkajs hands it on. */
 export interface ProducedMessage {
@@ -49,9 +49,13 @@ const BATCH_BODY_BYTES = 2 + 4 + 8 + 8 + 8 + 2 + 4 + 4;
 /** First offset and length, before the batch. */
 const BATCH_FRAME_BYTES = 8 + 4;
 
-const crc32C = createRequire(import.meta.url)('kafkajs/src/protocol/recordBatch/crc32C/index.js') as (
-  bytes: Buffer,
-) => number;
+type Checksum = (bytes: Buffer) => number;
+let loadedChecksum: Checksum | undefined;
+
+function crc32C(bytes: Buffer): number {
+  loadedChecksum ??= kafkajsFile('protocol/recordBatch/crc32C/index.js') as Checksum;
+  return loadedChecksum(bytes);
+}
 
 let isInstalled = false;
 
@@ -63,8 +67,7 @@ let isInstalled = false;
 export function writeProduceRequestsInOnePass(): void {
   if (isInstalled) return;
   isInstalled = true;
-  const load = createRequire(import.meta.url);
-  const definition = load('kafkajs/src/protocol/requests/produce/index.js') as ProduceDefinition;
+  const definition = kafkajsFile('protocol/requests/produce/index.js') as ProduceDefinition;
   const { protocol } = definition;
   definition.protocol = ({ version }) => {
     const make = protocol({ version });

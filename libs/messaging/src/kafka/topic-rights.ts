@@ -1,6 +1,6 @@
-import { createRequire } from 'node:module';
 import type { Kafka } from 'kafkajs';
 import { withSeedBroker } from './seed-broker.js';
+import { kafkajsFile } from './kafkajs.js';
 
 /** Operations on a topic that a broker tells whether this user may do them. */
 export type TopicRight = 'Read' | 'Write';
@@ -43,9 +43,8 @@ export async function topicRights(
 }
 
 function rightsRequest(topics: readonly string[]) {
-  const load = createRequire(import.meta.url);
-  const NewEncoder = load('kafkajs/src/protocol/encoder.js') as new () => Encoder;
-  const NewDecoder = load('kafkajs/src/protocol/decoder.js') as new (bytes: Buffer) => Decoder;
+  const NewEncoder = kafkajsFile('protocol/encoder.js') as new () => Encoder;
+  const NewDecoder = kafkajsFile('protocol/decoder.js') as new (bytes: Buffer) => Decoder;
   return {
     request: {
       apiKey: METADATA_KEY,
