@@ -45,7 +45,7 @@ export async function runAuthWorkload(options: AuthOptions): Promise<{ result: r
     const [keyFile, tokenFile] = [path.join(directory, 'keys.json'), path.join(directory, 'tokens')];
     writeFileSync(keyFile, JSON.stringify({ keys }), { mode: 0o600 });
     writeFileSync(tokenFile, api.line, { mode: 0o600 });
-    const fresh = (): Authentication => {
+    const fresh = (): Promise<Authentication> => {
       const jwt = { keys: { file: keyFile }, issuer: ISSUER, audience: AUDIENCE, algorithms: [...ALGORITHMS] };
       const settings = { tokenFile, jwt: { ...jwt, roleClaim: 'roles' }, rateLimit: 1, refusedLimit: 1 };
       return authenticationFrom(settings, silentLogger);
@@ -57,7 +57,7 @@ export async function runAuthWorkload(options: AuthOptions): Promise<{ result: r
       for (let round = 0; round < options.rounds; round++) samples.push(await run(options.seconds * 1_000));
       result.push({ credential, microseconds: median(samples) });
     };
-    const known = fresh();
+    const known = await fresh();
     for (const signer of signers) {
       const [token] = await tokensOf(signer, 1);
       await known.identify(senderOf(token!));
@@ -121,10 +121,14 @@ async function showKnown(authentication: Authentication, token: string, limitMs:
   return ((performance.now() - start) * 1_000) / count;
 }
 
-async function showNew(fresh: () => Authentication, tokens: readonly string[], limitMs: number): Promise<number> {
+async function showNew(
+  fresh: () => Promise<Authentication>,
+  tokens: readonly string[],
+  limitMs: number,
+): Promise<number> {
   let [spentMs, count] = [0, 0];
   do {
-    const authentication = fresh();
+    const authentication = await fresh();
     await authentication.identify(senderOf(tokens[0]!)); // the key is read with it
     const start = performance.now();
     for (const token of tokens.slice(1)) await authentication.identify(senderOf(token));

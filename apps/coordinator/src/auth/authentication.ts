@@ -6,10 +6,6 @@ import { bearerOf } from './bearer.js';
 import { CertificateAuthenticator } from './certificate-authenticator.js';
 import type { Principal } from './credentials/principal.js';
 import { CredentialRefusedError } from './errors.js';
-import { FileKeys } from './file-keys.js';
-import { JwtAuthenticator } from './jwt-authenticator.js';
-import { KnownPrincipals } from './known-principals.js';
-import { RemoteKeys } from './remote-keys.js';
 import { TokenAuthenticator } from './token-authenticator.js';
 import { wallTime } from './wall-time.js';
 
@@ -45,26 +41,20 @@ export class Authentication {
   }
 }
 
-/** @throws AuthenticationSetupError */
-export function authenticationFrom(
+/** Rejects with an AuthenticationSetupError when a file of credentials cannot be used. */
+export async function authenticationFrom(
   { tokenFile, jwt, certificatesOf }: AuthSettings,
   logger: Logger,
   certificates?: WatchedCertificates,
-): Authentication {
+): Promise<Authentication> {
   const [now, monotonic] = [wallTime, () => performance.now()];
   const authenticators: Authenticator[] = [];
   if (tokenFile !== undefined) {
     authenticators.push(new TokenAuthenticator({ path: tokenFile, now, monotonic, logger }));
   }
   if (jwt) {
-    const known = new KnownPrincipals(monotonic);
-    const { keys: source, ...settings } = jwt;
-    const onChange = (): void => known.forgetAll();
-    const keys =
-      'url' in source
-        ? new RemoteKeys({ url: source.url, monotonic, logger, onChange })
-        : new FileKeys({ path: source.file, monotonic, logger, onChange });
-    authenticators.push(new JwtAuthenticator({ ...settings, keys, known, now }));
+    const { jwtAuthenticatorFrom } = await import('./jwt-from-settings.js');
+    authenticators.push(jwtAuthenticatorFrom(jwt, monotonic, logger));
   }
   if (certificatesOf !== undefined && certificates) {
     authenticators.push(new CertificateAuthenticator({ clusterName: certificatesOf, certificates, now }));
