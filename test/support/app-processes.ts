@@ -32,14 +32,19 @@ export class AppProcesses {
   }
 
   /** `concordat dev` on this port, keeping nothing. */
-  async startCoordinator(port: number): Promise<AppProcess> {
-    const coordinator = this.run('cli', ['dev', '--ephemeral', '--port', String(port)]);
+  async startCoordinator(port: number, environment: NodeJS.ProcessEnv = {}): Promise<AppProcess> {
+    const coordinator = this.run('cli', ['dev', '--ephemeral', '--port', String(port)], environment);
     await waitFor('it is ready', () => coordinator.output().includes('Concordat is ready'), { timeoutMs: 60_000 });
     return coordinator;
   }
 
   /** A bank with direct streams. @returns the port of its HTTP interface */
-  async startBank(letter: 'a' | 'b', coordinatorUrl: string, databases: LocalSystem): Promise<number> {
+  async startBank(
+    letter: 'a' | 'b',
+    coordinatorUrl: string,
+    databases: LocalSystem,
+    environment: NodeJS.ProcessEnv = {},
+  ): Promise<number> {
     const { processes } = await databases.systemFile();
     const port = await freePort();
     this.run('bank', [], {
@@ -48,6 +53,7 @@ export class AppProcesses {
       CONCORDAT_LINK: 'direct',
       CONCORDAT_COORDINATORS: coordinatorUrl,
       DATABASE_URL: processes.find(({ name }) => name === `postgres-${letter}`)!.databaseUrl!,
+      ...environment,
     });
     const ready = (): Promise<boolean> =>
       fetch(`http://127.0.0.1:${port}/readyz`).then(

@@ -1,6 +1,10 @@
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { AppProcesses } from '../../../test/support/app-processes.js';
+import { loadedPackages } from '../../../test/support/loaded-packages.js';
 import { startLocalSystem, type LocalSystem } from '../../../test/support/local-system.js';
 import { waitFor } from '../../../test/support/wait-for.js';
 
@@ -8,10 +12,18 @@ jest.setTimeout(120_000);
 
 const apps = new AppProcesses();
 
+/** What other settings need, and direct streams do not: whoever loads it starts later. */
+const NOT_NEEDED = {
+  coordinator: ['kafkajs', 'jose', '@nestjs/swagger', 'pg', 'typeorm'],
+  bank: ['kafkajs', 'jose', '@grpc/grpc-js'],
+} as const;
+
 describe('concordat dev', () => {
   let databases: LocalSystem;
   const restPort = 21_081;
   const url = `http://127.0.0.1:${restPort}`;
+  const loaded = mkdtempSync(path.join(tmpdir(), 'concordat-loaded-'));
+  const loadedBy = (name: string) => ({ NODE_V8_COVERAGE: path.join(loaded, name) });
 
   beforeAll(async () => {
     databases = await startLocalSystem({ only: ['postgres-a', 'postgres-b'] });
@@ -20,6 +32,7 @@ describe('concordat dev', () => {
   afterAll(async () => {
     await apps.endAll();
     await databases?.stop();
+    rmSync(loaded, { recursive: true });
   });
 
   const transfer = (): Promise<Response> =>
@@ -35,9 +48,12 @@ describe('concordat dev', () => {
     });
 
   it('is all that services need: no broker, and nothing but its URL', async () => {
-    const coordinator = await apps.startCoordinator(restPort);
+    const coordinator = await apps.startCoordinator(restPort, loadedBy('coordinator'));
     expect(coordinator.output()).toContain(`coordinators: ['${url}'],`);
-    const ports = [await apps.startBank('a', url, databases), await apps.startBank('b', url, databases)];
+    const ports = [
+      await apps.startBank('a', url, databases, loadedBy('bank')),
+      await apps.startBank('b', url, databases),
+    ];
     const committed = (): Promise<boolean> => transfer().then(({ status }) => status === 200);
     await waitFor('the participants are known', committed, { timeoutMs: 30_000 });
     const [debited, credited] = await Promise.all(
@@ -53,5 +69,11 @@ describe('concordat dev', () => {
     expect(second.output()).toContain('taken by another process');
 
     expect(await apps.end(coordinator)).toBe(0);
+    await apps.endAll();
+    for (const [name, unneeded] of Object.entries(NOT_NEEDED)) {
+      const packages = loadedPackages(path.join(loaded, name));
+      expect([...packages]).toContain('fastify');
+      expect([name, unneeded.filter((one) => packages.has(one))]).toEqual([name, []]);
+    }
   });
 });

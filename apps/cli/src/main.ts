@@ -1,9 +1,6 @@
 #!/usr/bin/env node
 import { EXIT } from '@concordat/foundation';
-import { formatHelp, runFromEnvironment } from '../../coordinator/src/service/index.js';
 import { parseCommand, type Command } from './arguments.js';
-import { dev } from './dev.js';
-import { createToken } from './token.js';
 import { UsageError } from './usage-error.js';
 
 /** Exit code of a command line that means nothing (sysexits.h). */
@@ -17,23 +14,24 @@ try {
   process.stderr.write(`concordat: ${error.message}\n`);
   process.exitCode = USAGE;
 }
+// each command loads only what it needs: a coordinator is 1,400 files
 switch (command?.kind) {
   case 'help':
     process.stdout.write(command.text);
     process.exitCode = EXIT.stopped;
     break;
   case 'server-help':
-    process.stdout.write(formatHelp());
+    process.stdout.write((await import('../../coordinator/src/service/index.js')).formatHelp());
     process.exitCode = EXIT.stopped;
     break;
   case 'server':
-    await runFromEnvironment(process.env);
+    await (await import('../../coordinator/src/service/index.js')).runFromEnvironment(process.env);
     break;
   case 'dev':
-    await dev(command.options);
+    await (await import('./dev.js')).dev(command.options);
     break;
   case 'doctor':
-    await (await import('./doctor/index.js')).doctor(command.options); // the other commands need no database
+    await (await import('./doctor/index.js')).doctor(command.options);
     break;
   case 'migrate':
     process.exitCode = (await (await import('./migrate/index.js')).migrate(command.options))
@@ -41,7 +39,7 @@ switch (command?.kind) {
       : EXIT.failed;
     break;
   case 'token':
-    process.exitCode = createToken(command.options) ? EXIT.stopped : USAGE;
+    process.exitCode = (await import('./token.js')).createToken(command.options) ? EXIT.stopped : USAGE;
     break;
   case 'key':
     process.exitCode = (await import('./messages/key.js')).createSigningKey(command.options) ? EXIT.stopped : USAGE;
