@@ -9,7 +9,7 @@ import { openFilesLimit } from './open-files.js';
 /** Limit for the headers of a request; the limit of the whole request if that is shorter. */
 const HEADERS_TIMEOUT_MS = 10_000;
 /** A client that reads nothing of its answer for this long is disconnected. */
-const UNREAD_TIMEOUT_MS = 30_000;
+export const UNREAD_TIMEOUT_MS = 30_000;
 /** Incomplete bodies and unread answers of all clients together. */
 const MAXIMUM_BYTES = 256 * 1024 * 1024;
 /** Checks of the time limits of requests, per limit. */
@@ -38,6 +38,18 @@ export function requestTimeouts(requestTimeoutMs: number): RequestTimeouts {
   };
 }
 
+/** A request and its answer, as what its client takes from the process. */
+export interface ClientExchange {
+  /** nothing is left of it: the answer is read, or the client is gone */
+  readonly isOver: boolean;
+  /** of an incomplete body, or of an answer that is not read yet */
+  readonly bytes: number;
+  /** Ends it when its client takes too long. Called every 250 ms. */
+  check(): void;
+  /** Ends it at once. */
+  cutOff(): void;
+}
+
 export interface ClientLimits {
   readonly connections: ConnectionNeeds;
   readonly logger: Logger;
@@ -45,6 +57,10 @@ export interface ClientLimits {
   readonly unreadTimeoutMs?: number;
   /** incomplete bodies and unread answers of all clients together; default 256 MiB */
   readonly maximumBytes?: number;
+  /** for requests that are not those of HTTP/1.1, which it leaves alone (undefined) */
+  readonly exchangeOf?: (request: IncomingMessage, response: ServerResponse) => ClientExchange | undefined;
+  /** connections have to make room, beside the idle ones of HTTP/1.1 */
+  readonly onCrowded?: () => void;
 }
 
 /**
@@ -63,13 +79,17 @@ export function limitClients(server: Server, limits: ClientLimits): void {
   const failed = (error: unknown): void => logger.error('the supervision of HTTP clients failed', error);
   if (warning !== undefined) logger.warn(warning);
   server.maxConnections = maximum;
+  const makeRoom = (): void => {
+    server.closeIdleConnections();
+    limits.onCrowded?.();
+  };
   const refused = new OnceInAWhile((count) =>
     logger.warn(`${count} HTTP connections refused: the limit of ${maximum} open connections is reached`),
   );
   server.on(
     'drop',
     guarded(() => {
-      server.closeIdleConnections();
+      makeRoom();
       refused.count();
     }, failed),
   );
@@ -80,7 +100,7 @@ export function limitClients(server: Server, limits: ClientLimits): void {
     'error',
     guarded((error: NodeJS.ErrnoException) => {
       if (error.syscall !== 'accept') return; // the caller of `listen` reports it
-      server.closeIdleConnections();
+      makeRoom();
       notAccepted.count(errorMessage(error));
     }, failed),
   );
@@ -102,26 +122,15 @@ export function limitClients(server: Server, limits: ClientLimits): void {
   );
 }
 
-interface Exchange {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly socket: Socket;
-  /** bytes that the connection had read before the body, or fewer */
-  readonly bytesBefore: number;
-  /** of the body, from its headers */
-  readonly declaredBytes: number;
-  /** whether the time limit for reading is running */
-  isTimed: boolean;
-}
-
 /** Requests whose answer is not read yet, the oldest first. */
 class OpenExchanges {
-  private readonly open = new Set<Exchange>();
+  private readonly open = new Set<ClientExchange>();
   private readonly maximumBytes: number;
   private readonly unreadTimeoutMs: number;
   private readonly cutOff: OnceInAWhile;
 
-  constructor({ logger, maximumBytes = MAXIMUM_BYTES, unreadTimeoutMs = UNREAD_TIMEOUT_MS }: ClientLimits) {
+  constructor(private readonly limits: ClientLimits) {
+    const { logger, maximumBytes = MAXIMUM_BYTES, unreadTimeoutMs = UNREAD_TIMEOUT_MS } = limits;
     this.maximumBytes = maximumBytes;
     this.unreadTimeoutMs = unreadTimeoutMs;
     this.cutOff = new OnceInAWhile((count) =>
@@ -132,15 +141,8 @@ class OpenExchanges {
   }
 
   add(request: IncomingMessage, response: ServerResponse): void {
-    const { socket, headers } = request;
-    const exchange = {
-      request,
-      response,
-      socket,
-      bytesBefore: Math.max(0, socket.bytesRead - READ_BYTES),
-      declaredBytes: Number(headers['content-length'] ?? Number.POSITIVE_INFINITY),
-      isTimed: false,
-    };
+    const exchange =
+      this.limits.exchangeOf?.(request, response) ?? new Http1Exchange(request, response, this.unreadTimeoutMs);
     this.open.add(exchange);
     // an aborted one has no such event; the next check removes it
     const forget = (): void => void this.open.delete(exchange);
@@ -150,43 +152,72 @@ class OpenExchanges {
   sweep(): void {
     let total = 0;
     for (const exchange of this.open) {
-      if (exchange.response.destroyed || exchange.socket.destroyed) {
+      if (exchange.isOver) {
         this.open.delete(exchange);
         continue;
       }
-      total += bytesOf(exchange);
-      this.time(exchange);
+      total += exchange.bytes;
+      exchange.check();
     }
     for (const exchange of this.open) {
       if (total <= this.maximumBytes) return;
-      const bytes = bytesOf(exchange);
+      const { bytes } = exchange;
       if (bytes === 0) continue;
       total -= bytes;
-      exchange.socket.destroy();
+      exchange.cutOff();
       this.cutOff.count();
     }
   }
+}
+
+/** Its time limits are those of Node.js, beside the one for reading. */
+class Http1Exchange implements ClientExchange {
+  private readonly socket: Socket;
+  /** bytes that the connection had read before the body, or fewer */
+  private readonly bytesBefore: number;
+  /** of the body, from its headers */
+  private readonly declaredBytes: number;
+  /** whether the time limit for reading is running */
+  private isTimed = false;
+
+  constructor(
+    private readonly request: IncomingMessage,
+    private readonly response: ServerResponse,
+    private readonly unreadTimeoutMs: number,
+  ) {
+    this.socket = request.socket;
+    this.bytesBefore = Math.max(0, this.socket.bytesRead - READ_BYTES);
+    this.declaredBytes = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY);
+  }
+
+  get isOver(): boolean {
+    return this.response.destroyed || this.socket.destroyed;
+  }
+
+  get bytes(): number {
+    const { request, response, socket, bytesBefore, declaredBytes } = this;
+    if (this.isUnread) return response.writableLength;
+    return request.complete ? 0 : Math.min(declaredBytes, socket.bytesRead - bytesBefore);
+  }
 
   /** Node.js ends a connection after this time without progress, and sets another limit when the answer is read. */
-  private time(exchange: Exchange): void {
-    if (exchange.isTimed || !isUnread(exchange)) return;
-    exchange.isTimed = true;
-    exchange.socket.setTimeout(this.unreadTimeoutMs);
+  check(): void {
+    if (this.isTimed || !this.isUnread) return;
+    this.isTimed = true;
+    this.socket.setTimeout(this.unreadTimeoutMs);
+  }
+
+  cutOff(): void {
+    this.socket.destroy();
+  }
+
+  private get isUnread(): boolean {
+    return this.response.writableEnded && !this.response.writableFinished;
   }
 }
 
-function isUnread({ response }: Exchange): boolean {
-  return response.writableEnded && !response.writableFinished;
-}
-
-function bytesOf(exchange: Exchange): number {
-  const { request, response, socket, bytesBefore, declaredBytes } = exchange;
-  if (isUnread(exchange)) return response.writableLength;
-  return request.complete ? 0 : Math.min(declaredBytes, socket.bytesRead - bytesBefore);
-}
-
-/** Logs a repeated event at once, and then at intervals. */
-class OnceInAWhile {
+/** Logs a repeated event at once, and then once a minute with its count and the reason of the last. */
+export class OnceInAWhile {
   private happened = 0;
   private reportedAt = Number.NEGATIVE_INFINITY;
 
