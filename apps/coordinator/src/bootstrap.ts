@@ -5,7 +5,8 @@ import type { FastifyInstance } from 'fastify';
 import { CoordinatorModule, type CoordinatorOptions } from './coordinator.module.js';
 import { AccessGuard } from './http/access-guard.js';
 import { ForwardToLeader } from './http/forward-to-leader.js';
-import { createHttpAdapter } from './http/http-server.js';
+import { refuseUnknownBody } from './http/empty-body.js';
+import { createHttpServer } from './http/http-server.js';
 import { parseJsonBody } from './http/json-body.js';
 import { setUpDocumentation } from './http/openapi.js';
 import { RequestGate } from './http/request-gate.js';
@@ -19,6 +20,7 @@ export async function setUpHttp(app: NestFastifyApplication): Promise<void> {
   fastify.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (_request, body, done) =>
     done(null, body),
   );
+  fastify.addContentTypeParser('*', refuseUnknownBody);
   app.get(RequestGate).install(fastify);
   await app.get(AccessGuard, { strict: false }).install(fastify);
   await app.get(ForwardToLeader, { strict: false }).install(fastify);
@@ -33,11 +35,13 @@ export async function setUpHttp(app: NestFastifyApplication): Promise<void> {
 export async function createCoordinator(options: CoordinatorOptions): Promise<NestFastifyApplication> {
   const { logger, config } = options;
   const certificates = options.certificates ?? new NodeCertificates(config, logger);
+  const { adapter, http2 } = createHttpServer(config, logger, certificates);
   const app = await NestFactory.create<NestFastifyApplication>(
     CoordinatorModule.register({ ...options, certificates }),
-    createHttpAdapter(config, logger, certificates),
+    adapter,
     { bodyParser: false, abortOnError: false, logger: logger instanceof ProcessLogger ? logger.child('nest') : false },
   );
   await setUpHttp(app);
+  app.get(RequestGate).onClosing(() => http2?.announceEnd());
   return app;
 }

@@ -25,6 +25,8 @@ export interface ServerTls {
   /** whether connections without a certificate of a client are refused */
   readonly needsClientCertificate: boolean;
   readonly mode: TlsMode;
+  /** whether clients of REST may choose HTTP/2 */
+  readonly http2: boolean;
 }
 
 /** TLS between the nodes. */
@@ -77,6 +79,12 @@ export const TLS_VARIABLES = {
     meaning: 'whether a client must show a certificate (require), or may show a token instead (request)',
     default: 'request',
     ...oneOf(['request', 'require'] as const),
+  }),
+  CONCORDAT_HTTP2: variable({
+    meaning:
+      'whether clients of the REST interface may choose HTTP/2 (on), or are offered HTTP/1.1 only (off); HTTP/2 is spoken over TLS only',
+    default: 'on',
+    ...oneOf(['on', 'off'] as const),
   }),
   CONCORDAT_TLS: variable({
     meaning:
@@ -170,6 +178,7 @@ function checkServerTls(
   if (certificate !== undefined) return;
   for (const [name, plain] of [
     ['CONCORDAT_HTTP_TLS_CLIENTS', 'request'],
+    ['CONCORDAT_HTTP2', 'on'],
     ['CONCORDAT_TLS', 'require'],
     ['CONCORDAT_REVOKED_FILE', hasRaft ? values.CONCORDAT_REVOKED_FILE : undefined],
   ] as const) {
@@ -213,6 +222,7 @@ export function serverTls(values: Values): ServerTls | undefined {
       paths,
       needsClientCertificate: values.CONCORDAT_HTTP_TLS_CLIENTS === 'require',
       mode: values.CONCORDAT_TLS,
+      http2: values.CONCORDAT_HTTP2 === 'on',
     }
   );
 }

@@ -3,11 +3,24 @@ import type { Server as TlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { LIMITS } from '@concordat/commit-protocol';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { guarded, limitClients, parseRequestTarget, requestTimeouts, type Logger } from '@concordat/foundation';
+import {
+  connectionLimit,
+  guarded,
+  limitClients,
+  openFilesLimit,
+  parseRequestTarget,
+  requestTimeouts,
+  UNREAD_TIMEOUT_MS,
+  type Logger,
+} from '@concordat/foundation';
 import type { FastifyError, FastifyHttpOptions, FastifyHttpsOptions, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';
 import { sendProblem } from './answers.js';
 import { clientConnections, type ClientConnectionsConfig } from './client-connections.js';
+import { Http2Exchange } from './http2-exchange.js';
+import { Http2Request } from './http2-request.js';
+import type { Http2Response } from './http2-response.js';
+import { Http2Sessions } from './http2-sessions.js';
 import { BODY_LIMIT_BYTES } from './json-body.js';
 import type { NodeCertificates } from '../node-certificates.js';
 import { pathOf } from './problem.filter.js';
@@ -18,26 +31,35 @@ import { secureServer, tlsServerOptions } from './tls-server.js';
 const MAXIMUM_PARAMETER_LENGTH = 3 * LIMITS.lockNameLength;
 /** Never a valid target: makes the router refuse a target that `parseRequestTarget` refused. */
 const REFUSED_TARGET = '/%';
+/** A connection without a request is closed after this time. */
+const IDLE_TIMEOUT_MS = 72_000;
 
 export type HttpServerOptions = Pick<Config, 'requestTimeoutMs'> &
   Partial<Pick<Config, 'tls'>> &
   ClientConnectionsConfig;
 
+export interface HttpServer {
+  readonly adapter: FastifyAdapter;
+  /** undefined: it speaks HTTP/1.1 only */
+  readonly http2: Http2Sessions | undefined;
+}
+
 /**
  * The HTTP server below the routes: parses the request target, answers invalid HTTP with a problem, and disconnects
- * stalled clients.
+ * stalled clients. Over TLS it speaks HTTP/1.1 and HTTP/2 on one port, and the routes see no difference.
  */
-export function createHttpAdapter(
+export function createHttpServer(
   config: HttpServerOptions,
   logger: Logger,
   certificates?: NodeCertificates,
-): FastifyAdapter {
+): HttpServer {
   const { requestTimeoutMs, tls } = config;
   const unanswered = new UnansweredRequests();
   const givenUp = new WeakSet<Duplex>();
   const failed = (error: unknown): void => logger.error('a connection without valid HTTP could not be closed', error);
   const options: FastifyHttpOptions<Server> & { skipMiddie: boolean } = {
     forceCloseConnections: true,
+    keepAliveTimeout: IDLE_TIMEOUT_MS,
     bodyLimit: BODY_LIMIT_BYTES,
     skipMiddie: true, // no Express middleware is used, and Middie costs a hook per request
     routerOptions: { maxParamLength: MAXIMUM_PARAMETER_LENGTH },
@@ -57,11 +79,13 @@ export function createHttpAdapter(
       );
     }, failed),
   };
-  const adapter = createAdapter(options, certificates);
+  const adapter = createAdapter(options, certificates, tls?.http2 ?? false);
   const server: Server = adapter.getHttpServer();
   server.prependListener(
     'request',
-    guarded((request, response) => unanswered.add(request, response), failed),
+    guarded((request, response) => {
+      if (!(request instanceof Http2Request)) unanswered.add(request, response); // it pipelines nothing
+    }, failed),
   );
   server.on(
     'connect',
@@ -74,18 +98,42 @@ export function createHttpAdapter(
       );
     }, failed),
   );
-  limitClients(server, { connections: clientConnections(config), logger });
-  if (tls && certificates?.http) secureServer(server as TlsServer, tls, certificates, logger);
-  return adapter;
+  const http2 = tls?.http2 && certificates?.http ? createSessions(config, logger, server) : undefined;
+  limitClients(server, {
+    connections: clientConnections(config),
+    logger,
+    exchangeOf: (request, response) => {
+      if (!(request instanceof Http2Request)) return undefined;
+      const limits = { requestTimeoutMs, unreadTimeoutMs: UNREAD_TIMEOUT_MS };
+      return new Http2Exchange(request, response as unknown as Http2Response, limits);
+    },
+    onCrowded: () => http2?.closeIdle(),
+  });
+  if (tls && certificates?.http) secureServer(server as TlsServer, { tls, node: certificates, logger, http2 });
+  if (http2) adapter.getInstance().addHook('preClose', () => http2.end());
+  return { adapter, http2 };
+}
+
+/** Their requests go where those of HTTP/1.1 go. */
+function createSessions(config: HttpServerOptions, logger: Logger, server: Server): Http2Sessions {
+  const { headersTimeout } = requestTimeouts(config.requestTimeoutMs).http;
+  return new Http2Sessions({
+    headersTimeoutMs: headersTimeout,
+    idleTimeoutMs: IDLE_TIMEOUT_MS,
+    maximumRequests: connectionLimit(clientConnections(config), openFilesLimit()).maximum,
+    logger,
+    onRequest: (request, response) => server.emit('request', request, response),
+  });
 }
 
 function createAdapter(
   options: FastifyHttpOptions<Server>,
   certificates: NodeCertificates | undefined,
+  speaksHttp2: boolean,
 ): FastifyAdapter {
   if (!certificates?.http) return new FastifyAdapter(options);
   const { http, ...others } = options;
-  const https = { ...http, ...tlsServerOptions(certificates.http) };
+  const https = { ...http, ...tlsServerOptions(certificates.http, speaksHttp2) };
   // the adapter's type knows the server for plain text only
   return new FastifyAdapter({ ...others, https } as FastifyHttpsOptions<TlsServer>) as unknown as FastifyAdapter;
 }

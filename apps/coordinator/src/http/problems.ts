@@ -182,9 +182,10 @@ const FRAMEWORK_CODES: Readonly<Record<string, ProblemCode>> = {
   FST_ERR_NOT_FOUND: 'ROUTE_NOT_FOUND',
 };
 
+export const UNSUPPORTED_MEDIA_TYPE_DETAIL = 'the body must be JSON: send "Content-Type: application/json"';
 const FRAMEWORK_DETAILS: Partial<Record<ProblemCode, string>> = {
   BODY_TOO_LARGE: 'the body has more than 1 MiB (1,048,576 bytes)',
-  UNSUPPORTED_MEDIA_TYPE: 'the body must be JSON: send "Content-Type: application/json"',
+  UNSUPPORTED_MEDIA_TYPE: UNSUPPORTED_MEDIA_TYPE_DETAIL,
   MALFORMED_HTTP: 'the path or the length of the body is not valid',
   URI_TOO_LONG: 'a part of the path is longer than any id',
   ROUTE_NOT_FOUND: 'there is no such method and path; /openapi.json lists all',

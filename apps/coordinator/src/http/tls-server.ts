@@ -4,20 +4,21 @@ import type { TLSSocket } from 'node:tls';
 import { acceptPlainToo, errorMessage, guarded, type Logger, type WatchedCertificates } from '@concordat/foundation';
 import { clientFault, MINIMUM_TLS, type NodeCertificates } from '../node-certificates.js';
 import type { ServerTls } from '../tls-variables.js';
+import type { Http2Sessions } from './http2-sessions.js';
 
 const HANDSHAKE_TIMEOUT_MS = 5_000;
 /** Refused connections are logged at most so often; all are counted. */
 const LOG_EACH_MS = 1_000;
 
 /** For `https.createServer`. Whether the certificate of a client is right is judged when a request comes. */
-export function tlsServerOptions(certificates: WatchedCertificates): ServerOptions {
+export function tlsServerOptions(certificates: WatchedCertificates, speaksHttp2: boolean): ServerOptions {
   const { ca } = certificates.current;
   return {
     ...contextOptions(certificates),
     requestCert: ca !== undefined,
     rejectUnauthorized: false,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-    ALPNProtocols: ['http/1.1'],
+    ALPNProtocols: speaksHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'],
   };
 }
 
@@ -25,11 +26,20 @@ function contextOptions({ current: { ca, certificate, key } }: WatchedCertificat
   return { ...(ca !== undefined && { ca }), cert: certificate, key, minVersion: MINIMUM_TLS } as const;
 }
 
+export interface SecureServerOptions {
+  readonly tls: ServerTls;
+  readonly node: NodeCertificates;
+  readonly logger: Logger;
+  /** get the connections whose clients choose HTTP/2 */
+  readonly http2: Http2Sessions | undefined;
+}
+
 /**
- * What TLS adds to an HTTP server: new certificates without a restart, plain text beside TLS where the settings say so,
- * the refusal of connections without a right certificate, and a log line for each kind of failure.
+ * What TLS adds to an HTTP server: HTTP/2 beside HTTP/1.1, new certificates without a restart, plain text beside TLS
+ * where the settings say so, the refusal of connections without a right certificate, and a log line for each kind of
+ * failure.
  */
-export function secureServer(server: Server, tls: ServerTls, node: NodeCertificates, logger: Logger): void {
+export function secureServer(server: Server, { tls, node, logger, http2 }: SecureServerOptions): void {
   const certificates = node.http!;
   let loggedAt = -Infinity;
   const refuse = (socket: Socket, address: string | undefined, reason: string): void => {
@@ -48,19 +58,18 @@ export function secureServer(server: Server, tls: ServerTls, node: NodeCertifica
       refuse(socket, socket.remoteAddress, `no TLS: ${line}`);
     }, failed),
   );
-  // http itself
+  // HTTP/1.1 itself
   const serve = server.listeners('secureConnection') as ((socket: Socket) => void)[];
-  if (tls.needsClientCertificate) {
-    server.removeAllListeners('secureConnection');
-    server.on(
-      'secureConnection',
-      guarded((socket: TLSSocket) => {
-        const reason = clientFault(socket, certificates);
-        if (reason !== undefined) return refuse(socket, socket.remoteAddress, reason);
-        for (const listener of serve) listener.call(server, socket);
-      }, failed),
-    );
-  }
+  server.removeAllListeners('secureConnection');
+  server.on(
+    'secureConnection',
+    guarded((socket: TLSSocket) => {
+      const reason = tls.needsClientCertificate ? clientFault(socket, certificates) : undefined;
+      if (reason !== undefined) return refuse(socket, socket.remoteAddress, reason);
+      if (http2 && socket.alpnProtocol === 'h2') return http2.serve(socket);
+      for (const listener of serve) listener.call(server, socket);
+    }, failed),
+  );
   if (tls.mode === 'require') return;
   acceptPlainToo(
     server,

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Http2Client } from './testing/http2-client.js';
 import { askSecurely, TestCertificates } from './testing/test-certificates.js';
 import { TestGroup, type GroupNode } from './testing/test-group.js';
 
@@ -34,6 +35,29 @@ describe('a group over TLS', () => {
     expect(lock.status).toBe(200);
     const { body } = await askSecurely(`${url}/v1/cluster`, alice);
     expect(body['members']).toMatchObject([1, 2, 3].map(() => ({ httpUrl: expect.stringMatching(/^https:/) })));
+  });
+
+  it('passes on what comes over HTTP/2', async () => {
+    const [follower] = (await group.followers()) as [GroupNode];
+    const session = await Http2Client.connect(await urlOf(follower), certificates.client({ roles: ['client'] }));
+    const begun = await session.ask(LIST, { method: 'POST', body: { timeoutMs: 600_000 } });
+    expect(begun).toMatchObject({ status: 201, body: { owner: 'certificate:alice' } });
+    expect(begun.headers['concordat-leader']).toMatch(/^https:/);
+    const path = `${LIST}/${String(begun.body['id'])}`;
+    expect((await session.ask(path)).body).toMatchObject({ status: 'active' });
+    expect((await session.ask(`${path}/abort`, { method: 'POST' })).status).toBe(200);
+    const lock = await session.ask('/v1/locks/http2', { method: 'PUT', body: { owner: 'a', ttlMs: 10_000 } });
+    expect(lock.status).toBe(200);
+    const waiting = session.open('/v1/locks/http2', {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+    });
+    waiting.end(JSON.stringify({ owner: 'b', ttlMs: 10_000, waitMs: 60_000 }));
+    const { locks } = await group.leader();
+    await group.until(() => locks.figures().waiting === 1);
+    waiting.close(); // nobody waits any longer, and the leader hears of it
+    await group.until(() => locks.figures().waiting === 0);
+    session.destroy();
   });
 });
 
