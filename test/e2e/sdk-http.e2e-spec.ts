@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jes
 import { waitFor } from '../support/wait-for.js';
 import { ContextCodec, contextKeyOf } from '@concordat/participant';
 import { Checkpoint, SdkSystem, type ServiceProcess } from './sdk-system.js';
+import { DEVELOPMENT_PORTS } from '../support/development-ports.js';
 
 jest.setTimeout(120_000);
 
@@ -11,7 +12,7 @@ let inventory: ServiceProcess;
 let payments: ServiceProcess;
 
 beforeAll(async () => {
-  system = await SdkSystem.start(21_181);
+  system = await SdkSystem.start(DEVELOPMENT_PORTS.sdkHttp);
   payments = await system.service('payments');
   inventory = await system.service('inventory', { propagateTo: [payments.host] });
   orders = await system.service('orders', { propagateTo: [inventory.host, payments.host] });

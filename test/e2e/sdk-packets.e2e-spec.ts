@@ -4,6 +4,7 @@ import { freePort } from '../support/postgres.js';
 import { startKafka, type TestKafka } from '../support/kafka.js';
 import { waitFor } from '../support/wait-for.js';
 import { SdkSystem, type ServiceProcess } from './sdk-system.js';
+import { DEVELOPMENT_PORTS } from '../support/development-ports.js';
 
 jest.setTimeout(180_000);
 
@@ -15,7 +16,7 @@ let tcp: string;
 
 beforeAll(async () => {
   kafka = await startKafka();
-  system = await SdkSystem.start(21_281);
+  system = await SdkSystem.start(DEVELOPMENT_PORTS.sdkPackets);
   const { brokers } = kafka;
   const admin = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING }).admin();
   await admin.connect();

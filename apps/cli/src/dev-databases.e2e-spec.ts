@@ -7,11 +7,12 @@ import { afterAll, afterEach, describe, expect, it, jest } from '@jest/globals';
 import { Client } from 'pg';
 import { AppProcesses, freePort, type AppProcess } from '../../../test/support/app-processes.js';
 import { waitFor } from '../../../test/support/wait-for.js';
+import { DEVELOPMENT_PORTS } from '../../../test/support/development-ports.js';
 
 jest.setTimeout(120_000);
 
 const WAIT = { timeoutMs: 60_000 };
-const PORT = 22_081;
+const PORT = DEVELOPMENT_PORTS.devDatabases;
 
 const apps = new AppProcesses();
 const folder = mkdtempSync(path.join(tmpdir(), 'concordat-dev-test-'));

@@ -7,6 +7,7 @@ import { AppProcesses } from '../../../test/support/app-processes.js';
 import { loadedPackages } from '../../../test/support/loaded-packages.js';
 import { startLocalSystem, type LocalSystem } from '../../../test/support/local-system.js';
 import { waitFor } from '../../../test/support/wait-for.js';
+import { DEVELOPMENT_PORTS } from '../../../test/support/development-ports.js';
 
 jest.setTimeout(120_000);
 
@@ -20,7 +21,7 @@ const NOT_NEEDED = {
 
 describe('concordat dev', () => {
   let databases: LocalSystem;
-  const restPort = 21_081;
+  const restPort = DEVELOPMENT_PORTS.dev;
   const url = `http://127.0.0.1:${restPort}`;
   const loaded = mkdtempSync(path.join(tmpdir(), 'concordat-loaded-'));
   const loadedBy = (name: string) => ({ NODE_V8_COVERAGE: path.join(loaded, name) });

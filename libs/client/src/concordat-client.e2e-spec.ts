@@ -4,6 +4,7 @@ import { AppProcesses, freePort } from '../../../test/support/app-processes.js';
 import { startLocalSystem, type LocalSystem } from '../../../test/support/local-system.js';
 import { waitFor } from '../../../test/support/wait-for.js';
 import { ConcordatClient, ConcordatError, defineParticipant, operation, type Transaction } from './index.js';
+import { DEVELOPMENT_PORTS } from '../../../test/support/development-ports.js';
 
 jest.setTimeout(120_000);
 
@@ -14,7 +15,7 @@ const operations = { debit: operation<Movement, Balance>(), credit: operation<Mo
 const bankA = defineParticipant('bank-a', operations);
 const bankB = defineParticipant('bank-b', operations);
 
-const PORT = 21_082;
+const PORT = DEVELOPMENT_PORTS.client;
 
 describe('the client and a real coordinator', () => {
   const apps = new AppProcesses();

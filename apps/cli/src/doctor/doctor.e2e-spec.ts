@@ -3,11 +3,12 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { AppProcesses, freePort } from '../../../../test/support/app-processes.js';
 import { startTestPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
 import { waitFor } from '../../../../test/support/wait-for.js';
+import { DEVELOPMENT_PORTS } from '../../../../test/support/development-ports.js';
 
 jest.setTimeout(120_000);
 
 const apps = new AppProcesses();
-const restPort = 21_381;
+const restPort = DEVELOPMENT_PORTS.doctor;
 const coordinator = `http://127.0.0.1:${restPort}`;
 let server: TestPostgres;
 
