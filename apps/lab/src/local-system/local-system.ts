@@ -147,7 +147,8 @@ export async function startParts(
   for (const group of [names.filter(isServer), names.filter((name) => !isServer(name))]) {
     const failed = new AbortController();
     const both = AbortSignal.any([signal, failed.signal]);
-    const results = await Promise.allSettled(
+    const reasons: Error[] = []; // the first one is the cause; those of the others say only that their wait was ended
+    await Promise.allSettled(
       group.map(async (name) => {
         try {
           const start = Date.now();
@@ -155,15 +156,14 @@ export async function startParts(
           await bringUp(partOf(context, name), (started) => file.record(started), both);
           context.say(`${name}: ready after ${((Date.now() - start) / 1000).toFixed(1)} s`);
         } catch (error) {
+          reasons.push(error instanceof Error ? error : new LabError(`${name}: ${errorMessage(error)}`));
           failed.abort();
-          throw error;
         }
       }),
     );
     signal.throwIfAborted();
-    const reasons = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
-    const reason = reasons.find((candidate) => candidate instanceof LabError) ?? reasons[0];
-    if (reason !== undefined) throw reason instanceof Error ? reason : new LabError(errorMessage(reason));
+    const [cause] = reasons;
+    if (cause) throw cause;
   }
 }
 
