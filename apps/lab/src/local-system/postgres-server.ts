@@ -4,7 +4,8 @@ import type { LocalSecurity } from './security/local-security.js';
 
 export const SUPERUSER = 'postgres';
 const HOST = '127.0.0.1';
-const CONNECT_TIMEOUT_MS = 2000;
+/** A server that has just started shares the processors with all that start beside it. */
+const CONNECT_TIMEOUT_MS = 20_000;
 
 /** A database server of the local system, and how to connect to it. */
 export interface PostgresServer {
@@ -40,22 +41,30 @@ export function shownUrl(text: string): string {
   return url.href;
 }
 
-function superuser({ port, caFile, passwordOf }: PostgresServer, database: string): pg.Client {
+function superuser(
+  { port, caFile, passwordOf }: PostgresServer,
+  database: string,
+  connectionTimeoutMillis = CONNECT_TIMEOUT_MS,
+): pg.Client {
   const client = new pg.Client({
     host: HOST,
     port,
     user: SUPERUSER,
     password: passwordOf(SUPERUSER),
     database,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    connectionTimeoutMillis,
     ...(caFile !== undefined && { ssl: { ca: readFileSync(caFile) } }),
   });
   client.on('error', () => undefined); // the death of the server also ends an idle client
   return client;
 }
 
-export async function withSuperuser<T>(server: PostgresServer, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = superuser(server, SUPERUSER);
+export async function withSuperuser<T>(
+  server: PostgresServer,
+  work: (client: pg.Client) => Promise<T>,
+  connectTimeoutMs?: number,
+): Promise<T> {
+  const client = superuser(server, SUPERUSER, connectTimeoutMs);
   await client.connect();
   try {
     return await work(client);

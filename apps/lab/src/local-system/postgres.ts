@@ -24,6 +24,7 @@ import { waitUntil } from './wait.js';
 /** The user of this machine under which the servers run when this is root. */
 const ACCOUNT = 'postgres';
 const ORPHANS_TIMEOUT_MS = 10_000;
+const ANSWER_MS = 2_000;
 
 /** Settings of a small server whose data must survive kill -9: none of them weakens durability. */
 const SETTINGS = {
@@ -173,8 +174,16 @@ export function postgresPart(context: SystemContext, letter: BankLetter): Part {
       const args = ['-D', dataDir, ...settings.flatMap(([key, value]) => ['-c', `${key}=${value}`])];
       return { file: path.join(native, 'bin', 'postgres'), args, cwd: '/', ...account };
     },
-    isReady: () =>
-      withSuperuser(server, async (client) => (await client.query('SELECT 1')).rowCount === 1).catch(() => false),
+    isReady: () => answers(server),
     complete: () => createDatabase(server, database),
   };
+}
+
+/** Whether it answers; asked again and again. */
+async function answers(server: PostgresServer): Promise<boolean> {
+  try {
+    return await withSuperuser(server, async (client) => (await client.query('SELECT 1')).rowCount === 1, ANSWER_MS);
+  } catch {
+    return false;
+  }
 }
