@@ -13,7 +13,7 @@ jest.setTimeout(120_000);
 
 const apps = new AppProcesses();
 
-/** What other settings need, and direct streams do not: whoever loads it starts later. */
+/** Packages that other settings need and direct streams do not: a process that loads them starts later. */
 const NOT_NEEDED = {
   coordinator: ['kafkajs', 'jose', '@nestjs/swagger', 'pg', 'typeorm'],
   bank: ['kafkajs', 'jose', '@grpc/grpc-js'],

@@ -62,7 +62,7 @@ function routesIn(controller: Function): Route[] {
     return {
       path: pathOf(base, reflector.get<string>(PATH_METADATA, handler)),
       method: RequestMethod[method].toLowerCase(),
-      operation: operationOf(call, controller.name.replace(/Controller$/, '')),
+      operation: operationOf(call),
     };
   });
 }

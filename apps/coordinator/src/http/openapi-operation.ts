@@ -30,8 +30,7 @@ const READING_HEADERS = {
   },
 } as const;
 
-/** @param controller whose call it is, as the document groups it */
-export function operationOf(call: CallDescription, controller: string): Operation {
+export function operationOf(call: CallDescription): Operation {
   return {
     operationId: call.id,
     parameters: parametersOf(call),
@@ -39,7 +38,7 @@ export function operationOf(call: CallDescription, controller: string): Operatio
     responses: responsesOf(call),
     ...(!call.open && { security: [{ [BEARER]: [] }] }),
     summary: call.summary,
-    tags: [controller, call.tag ?? 'transactions'],
+    tags: [call.tag ?? 'transactions'],
   };
 }
 

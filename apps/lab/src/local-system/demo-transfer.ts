@@ -108,12 +108,16 @@ async function executeWhenKnown(
   signal: AbortSignal,
 ): Promise<Answer> {
   let answer: Answer | undefined;
-  await waitUntil(
+  const isKnown = await waitUntil(
     async () => {
       answer = await execute(url, operations, key, { wait: 'ended' });
       return answer.status !== 503 && answer.body['code'] !== 'UNKNOWN_PARTICIPANT';
     },
     { timeoutMs: ANNOUNCED_WITHIN_MS, signal },
   );
-  return answer!;
+  if (isKnown) return answer!;
+  const names = operations.map(({ participant }) => participant).join(' and ');
+  throw new LabError(
+    `The coordinators do not know ${names} after ${ANNOUNCED_WITHIN_MS / 1000} s, or have no leader: ${describeAnswer(answer!)}.`,
+  );
 }

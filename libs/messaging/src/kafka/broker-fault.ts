@@ -27,20 +27,26 @@ const NO_TLS: ReadonlySet<string> = new Set(['ERR_SSL_WRONG_VERSION_NUMBER', 'ER
  * it: a broker that wants TLS, or a name, closes the connection without an answer.
  */
 export function brokerFault(error: unknown, access: BrokerAccess): BrokerFault {
-  const links = chainOf(error);
-  const [sasl, connection] = [saslFault(links, access), connectionFault(links, access)];
   return (
-    sasl ??
-    connection ?? {
+    settingFault(error, access) ?? {
       sentence: `the brokers cannot be asked: ${errorMessage(error)}`,
       fix: 'start them, and check their addresses, the network, and the addresses that they advertise',
     }
   );
 }
 
+/** The same where TLS or SASL is the reason; undefined for brokers that are away. */
+export function settingFault(error: unknown, access: BrokerAccess): BrokerFault | undefined {
+  const links = chainOf(error);
+  return saslFault(links, access) ?? connectionFault(links, access);
+}
+
 /** One sentence of both parts. */
 export function describeBrokerFault(error: unknown, access: BrokerAccess): string {
-  const { sentence, fix } = brokerFault(error, access);
+  return sentenceOf(brokerFault(error, access));
+}
+
+export function sentenceOf({ sentence, fix }: BrokerFault): string {
   return `${sentence}: ${fix}`;
 }
 

@@ -12,7 +12,7 @@ import type { Cluster, Consumer, Kafka, KafkaConfig, LogEntry, Message, Producer
 import type { ConsumerEvents, GroupConsumer, TopicPartition, TopicPartitionOffset } from './kafka-subscription.js';
 import type { MessageAuthenticity, MessageSender } from '../contract/authenticity.js';
 import type { NamespaceOptions } from '../contract/namespace.js';
-import { describeBrokerFault } from './broker-fault.js';
+import { describeBrokerFault, sentenceOf, settingFault } from './broker-fault.js';
 import { kafkajs } from './kafkajs.js';
 import { createPartitioner } from './partitioner.js';
 import type { EncodedMessage } from '../contract/codec.js';
@@ -79,7 +79,7 @@ export type CountRequest = (kind: string) => void;
 /** The producer: reconnects for ever, and is rebuilt when it keeps failing. */
 export class KafkaSender {
   isConnected = false;
-  /** why there is no connection, and what to do, if the last attempt has failed */
+  /** why the last attempt to connect has failed, and what to do, if TLS or SASL is the reason */
   fault: string | undefined;
   private producer: Producer | undefined;
   private failures = 0;
@@ -99,8 +99,8 @@ export class KafkaSender {
       try {
         await this.connectedProducer();
         return true;
-      } catch {
-        const fault = this.fault ?? '';
+      } catch (error) {
+        const fault = describeBrokerFault(error, this.settings);
         if (!told.has(fault)) logger.warn(`cannot reach Kafka yet, trying again: ${fault}`);
         told.add(fault); // each broker may have another
       }
@@ -153,7 +153,8 @@ export class KafkaSender {
       await withTimeLimit(this.settings.clock, REQUEST_TIMEOUT_MS, 'the connection', producer.connect());
     } catch (error) {
       void producer.disconnect().catch(() => undefined); // one that connects late would have no owner
-      this.fault = describeBrokerFault(error, this.settings);
+      const fault = settingFault(error, this.settings);
+      this.fault = fault && sentenceOf(fault);
       throw error;
     }
     this.producer = producer;
