@@ -188,6 +188,7 @@ export class KafkaGroupConsumer implements GroupConsumer {
     private readonly countRequest: CountRequest,
   ) {
     const { sessionTimeoutMs, fetchWaitMs } = settings;
+    const { roundRobin } = kafkajs().PartitionAssigners;
     // a client of its own: kafkajs shares remembered offsets between the consumers of one client
     this.consumer = createClient(settings).consumer({
       groupId: group,
@@ -201,7 +202,7 @@ export class KafkaGroupConsumer implements GroupConsumer {
       partitionAssigners: [
         (config) => {
           this.cluster = config.cluster;
-          return kafkajs().PartitionAssigners.roundRobin(config);
+          return roundRobin(config);
         },
       ],
     });
@@ -348,7 +349,8 @@ export function createClient({ brokers, clientId, ssl, sasl, logger, clock }: Ka
     requestTimeout: REQUEST_TIMEOUT_MS,
     retry: { retries: 1, initialRetryTime: 100, maxRetryTime: 1_000 },
     logLevel: logLevel.INFO,
-    logCreator: () => (entry) => report(logger, clock, entry),
+    // nothing is loaded when kafkajs speaks: it does so after its end too, of a connection that it was still opening
+    logCreator: () => (entry) => report(logger, clock, entry, logLevel.WARN),
   });
 }
 
@@ -361,10 +363,10 @@ const reportedAt = new Map<string, number>();
  * kafkajs logs every failed attempt as an error, once per connection; the bus reports what it cannot recover from. So
  * its errors become warnings, each at most once in 30 s, and its other lines debug lines.
  */
-function report(logger: Logger, clock: Clock, { level, namespace, log }: LogEntry): void {
+function report(logger: Logger, clock: Clock, { level, namespace, log }: LogEntry, warnLevel: LogEntry['level']): void {
   const detail = typeof log.error === 'string' ? ` (${log.error})` : '';
   const text = `kafkajs${namespace ? ` ${namespace}` : ''}: ${log.message}${detail}`;
-  if (level > kafkajs().logLevel.WARN || RETRIED.has(namespace)) return logger.debug(text);
+  if (level > warnLevel || RETRIED.has(namespace)) return logger.debug(text);
   const now = clock.monotonic();
   const last = reportedAt.get(text);
   if (last !== undefined && now - last < REPEAT_AFTER_MS) return logger.debug(text);
