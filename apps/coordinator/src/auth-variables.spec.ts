@@ -60,6 +60,7 @@ describe('the settings of authentication', () => {
       jwt: undefined,
       rateLimit: 10_000,
       refusedLimit: 300,
+      anonymousLimit: 600,
     });
     expect(configOf({ ...URL_OF_KEYS, ...JWT }).auth?.jwt).toEqual({
       keys: { url: 'https://issuer.example/keys' },

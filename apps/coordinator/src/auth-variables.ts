@@ -37,6 +37,8 @@ export interface AuthSettings {
   readonly rateLimit: number;
   /** refused credentials of one address per minute */
   readonly refusedLimit: number;
+  /** requests of one address per minute that show no credential */
+  readonly anonymousLimit: number;
 }
 
 const path = {
@@ -105,6 +107,12 @@ export const AUTH_VARIABLES = {
   CONCORDAT_RATE_LIMIT_REFUSED: variable({
     meaning: 'refused credentials per minute and address; beyond it, new credentials from there are answered with 429',
     default: '300',
+    ...wholeNumber(1, 1_000_000),
+  }),
+  CONCORDAT_RATE_LIMIT_ANONYMOUS: variable({
+    meaning:
+      'with authentication: requests without a credential per minute and address, probes (/healthz, /readyz) not counted; 429 beyond',
+    default: '600',
     ...wholeNumber(1, 1_000_000),
   }),
   CONCORDAT_AUDIT_FILE: variable({
@@ -177,6 +185,7 @@ export function authSettings(values: Values): AuthSettings | undefined {
     certificatesOf: values.CONCORDAT_HTTP_TLS_CA === undefined ? undefined : values.CONCORDAT_CLUSTER,
     rateLimit: values.CONCORDAT_RATE_LIMIT ?? DEFAULT_RATE_LIMIT,
     refusedLimit: values.CONCORDAT_RATE_LIMIT_REFUSED,
+    anonymousLimit: values.CONCORDAT_RATE_LIMIT_ANONYMOUS,
   };
 }
 

@@ -47,7 +47,13 @@ export async function runAuthWorkload(options: AuthOptions): Promise<{ result: r
     writeFileSync(tokenFile, api.line, { mode: 0o600 });
     const fresh = (): Promise<Authentication> => {
       const jwt = { keys: { file: keyFile }, issuer: ISSUER, audience: AUDIENCE, algorithms: [...ALGORITHMS] };
-      const settings = { tokenFile, jwt: { ...jwt, roleClaim: 'roles' }, rateLimit: 1, refusedLimit: 1 };
+      const settings = {
+        tokenFile,
+        jwt: { ...jwt, roleClaim: 'roles' },
+        rateLimit: 1,
+        refusedLimit: 1,
+        anonymousLimit: 1,
+      };
       return authenticationFrom(settings, silentLogger);
     };
     const result: AuthResult[] = [];

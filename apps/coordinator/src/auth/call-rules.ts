@@ -4,6 +4,8 @@ import type { Role } from './credentials/roles.js';
 export interface CallRule {
   /** one of them is enough; `everyone`: nobody is asked who it is */
   readonly roles: 'everyone' | readonly Role[];
+  /** asked by load balancers and orchestrators all the time, and never refused for it */
+  readonly isProbe?: true;
   /** what a role may do of it, where that is not all */
   readonly but?: string;
   /** for operators alone: it is audited with its body */
@@ -14,6 +16,7 @@ export interface CallRule {
 
 const READERS = ['observer', 'operator'] as const;
 const EVERYONE: CallRule = { roles: 'everyone' };
+const PROBE: CallRule = { ...EVERYONE, isProbe: true };
 const OPERATION: CallRule = { roles: ['operator'], isOperation: true };
 const OWN = '`client`: those that it began; `participant`: those that it has joined';
 const OWN_READ: CallRule = { roles: ['client', 'participant', ...READERS], but: OWN };
@@ -64,8 +67,8 @@ export const CALL_RULES: Readonly<Record<string, CallRule>> = {
   'GET /metrics': { roles: ['metrics', ...READERS] },
   'GET /debug/failpoints': { roles: ['operator'] },
   'PUT /debug/failpoints': OPERATION,
-  'GET /healthz': EVERYONE,
-  'GET /readyz': EVERYONE,
+  'GET /healthz': PROBE,
+  'GET /readyz': PROBE,
   'GET /openapi.json': EVERYONE,
   'GET /docs': EVERYONE,
   'GET /docs/': EVERYONE,

@@ -16,6 +16,7 @@ import { pathOf } from './problem.filter.js';
 import { problemOf, RequestRefusedError, type Problem } from './problems.js';
 import { limitersOf, type Limiter } from './rate-limits.js';
 import { RefusedSenders } from './refused-senders.js';
+import { senderOf } from './sender-address.js';
 
 export const AUTHENTICATION = Symbol('AUTHENTICATION');
 
@@ -23,6 +24,7 @@ export const AUTHENTICATION = Symbol('AUTHENTICATION');
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 const TOO_MANY_REFUSED = 'too many credentials from this address were refused';
+const TOO_MANY_WITHOUT = 'too many requests without a credential come from this address';
 
 /**
  * Stands before every route, before a body is read: says who sends a request (`request.principal`), refuses what the
@@ -34,6 +36,7 @@ const TOO_MANY_REFUSED = 'too many credentials from this address were refused';
 @Injectable()
 export class AccessGuard {
   private limit: Limiter | undefined;
+  private withoutCredential: Limiter | undefined;
   private refused: RefusedSenders | undefined;
 
   constructor(
@@ -52,14 +55,14 @@ export class AccessGuard {
     if (auth === undefined && auditFile === undefined && rateLimit === undefined) return;
     const limiter = await limitersOf(fastify);
     if (rateLimit !== undefined) {
-      const keyOf = ({ principal, ip }: FastifyRequest): string => principal?.id ?? `address ${ip}`;
-      this.limit = limiter({ name: 'requests', maximum: rateLimit, windowMs: SECOND_MS, keyOf });
+      const keyOf = ({ principal, ip }: FastifyRequest): string => principal?.id ?? `address ${senderOf(ip)}`;
+      this.limit = limiter({ maximum: rateLimit, windowMs: SECOND_MS, keyOf });
     }
     if (auth) {
-      const keyOf = ({ ip }: FastifyRequest): string => ip;
-      this.refused = new RefusedSenders(
-        limiter({ name: 'refused', maximum: auth.refusedLimit, windowMs: MINUTE_MS, keyOf }),
-      );
+      const keyOf = ({ ip }: FastifyRequest): string => senderOf(ip);
+      const ofAddress = { windowMs: MINUTE_MS, keyOf };
+      this.refused = new RefusedSenders(limiter({ maximum: auth.refusedLimit, ...ofAddress }));
+      this.withoutCredential = limiter({ maximum: auth.anonymousLimit, ...ofAddress });
     }
     fastify.addHook('onRequest', (request, reply, done) => {
       guarded(
@@ -75,19 +78,32 @@ export class AccessGuard {
   /** @throws CredentialRefusedError, AuthenticationUnavailableError, RequestRefusedError */
   private async admit(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const rule = this.ruleOf(request);
-    if (rule?.roles === 'everyone') return;
+    if (rule?.isProbe) return;
+    if (rule?.roles === 'everyone') return this.admitToPage(request);
+    if (this.authentication) request.principal = await this.identify(request, this.authentication);
+    await this.countCall(request);
     const isForced = rule?.isForcible === true && isForcedBy(request);
-    if (this.authentication) {
-      request.principal = await this.identify(request, this.authentication);
-      const { principal } = request;
-      if (rule && !isAllowed(rule, principal)) throw this.forbidden(rule.roles, principal, request);
-      if (isForced && !principal.roles.has('operator')) throw this.forbidden(['operator'], principal, request);
+    const { principal } = request;
+    if (principal && rule && !isAllowed(rule, principal)) throw this.forbidden(rule.roles, principal, request);
+    if (principal && isForced && !principal.roles.has('operator')) {
+      throw this.forbidden(['operator'], principal, request);
     }
-    const seconds = await this.limit?.(request);
-    if (seconds !== undefined) throw tooMany('this principal sends too many requests', seconds);
     if (!rule) return;
     const isOperation = rule.isOperation === true || isForced;
     if (isAudited(isOperation, request.principal)) this.auditLater(isOperation, request, reply);
+  }
+
+  /** What everybody may read, and nobody without end. */
+  private async admitToPage(request: FastifyRequest): Promise<void> {
+    if (!this.authentication) return this.countCall(request);
+    const seconds = await this.withoutCredential?.(request);
+    if (seconds !== undefined) throw tooMany(TOO_MANY_WITHOUT, seconds);
+  }
+
+  /** Counts a call, whether the sender may make it or not. */
+  private async countCall(request: FastifyRequest): Promise<void> {
+    const seconds = await this.limit?.(request);
+    if (seconds !== undefined) throw tooMany('this principal sends too many requests', seconds);
   }
 
   /** Undefined for a path without a route: a sender that is let in learns that there is none. */
@@ -105,7 +121,7 @@ export class AccessGuard {
     const { rawHeaders, socket } = request.raw;
     try {
       return await authentication.identify({ rawHeaders, socket }, () => {
-        const seconds = this.refused?.secondsLeft(request.ip);
+        const seconds = this.refused?.secondsLeft(senderOf(request.ip));
         if (seconds !== undefined) throw tooMany(TOO_MANY_REFUSED, seconds);
       });
     } catch (error) {
@@ -113,9 +129,9 @@ export class AccessGuard {
       this.metrics.refused(error.reason);
       const { reason, note } = error;
       this.audit.refused({ reason, note, ...originOf(request) });
-      // one that shows nothing tries nothing
-      const seconds = reason === 'missing' ? undefined : await this.refused?.count(request);
-      if (seconds !== undefined) throw tooMany(TOO_MANY_REFUSED, seconds);
+      const isMissing = reason === 'missing'; // one that shows nothing tries nothing
+      const seconds = isMissing ? await this.withoutCredential?.(request) : await this.refused?.count(request);
+      if (seconds !== undefined) throw tooMany(isMissing ? TOO_MANY_WITHOUT : TOO_MANY_REFUSED, seconds);
       throw error;
     }
   }

@@ -4,12 +4,10 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 /** Whether one more request is too many; if so, the seconds after which it would not be. */
 export type Limiter = (request: FastifyRequest) => Promise<number | undefined>;
 
-/** Principals and addresses that are counted at a time; the one that was seen longest ago is forgotten beyond it. */
+/** What a limiter counts at a time; beyond it, what was seen longest ago is forgotten. */
 const MAXIMUM_COUNTED = 20_000;
 
 export interface LimiterOptions {
-  /** no other limiter has it */
-  readonly name: string;
   readonly maximum: number;
   readonly windowMs: number;
   readonly keyOf: (request: FastifyRequest) => string;
@@ -18,11 +16,11 @@ export interface LimiterOptions {
 /** Makes limiters of this node; it counts for itself only. */
 export async function limitersOf(fastify: FastifyInstance): Promise<(options: LimiterOptions) => Limiter> {
   await fastify.register(rateLimit, { global: false, store: Counters });
-  return ({ name, maximum, windowMs, keyOf }) => {
+  return ({ maximum, windowMs, keyOf }) => {
     const count = fastify.createRateLimit({
       max: maximum,
       timeWindow: windowMs,
-      keyGenerator: (request) => `${name} ${keyOf(request)}`,
+      keyGenerator: keyOf,
     });
     return async (request) => {
       const limit = await count(request);
@@ -58,7 +56,8 @@ class Counters implements FastifyRateLimitStore {
     callback(null, { current: counter.count, ttl: counter.endsAt - now });
   }
 
+  /** Of a limiter of its own, so that many addresses do not make it forget principals. */
   child(): FastifyRateLimitStore {
-    return this;
+    return new Counters();
   }
 }

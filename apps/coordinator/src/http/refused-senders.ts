@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import type { Limiter } from './rate-limits.js';
+import { senderOf } from './sender-address.js';
 
 /** Addresses that are remembered; with more, the one that was refused first is forgotten. */
 const MAXIMUM_ADDRESSES = 10_000;
@@ -15,12 +16,12 @@ export class RefusedSenders {
   ) {}
 
   /** Seconds for which no new credential is looked at; undefined: it is. */
-  secondsLeft(address: string): number | undefined {
-    const until = this.until.get(address);
+  secondsLeft(sender: string): number | undefined {
+    const until = this.until.get(sender);
     if (until === undefined) return undefined;
     const leftMs = until - this.monotonic();
     if (leftMs > 0) return Math.ceil(leftMs / 1_000);
-    this.until.delete(address);
+    this.until.delete(sender);
     return undefined;
   }
 
@@ -28,8 +29,7 @@ export class RefusedSenders {
   async count(request: FastifyRequest): Promise<number | undefined> {
     const seconds = await this.limit(request);
     if (seconds === undefined) return undefined;
-    const { ip } = request;
-    this.until.set(ip, this.monotonic() + seconds * 1_000);
+    this.until.set(senderOf(request.ip), this.monotonic() + seconds * 1_000);
     if (this.until.size > MAXIMUM_ADDRESSES) {
       const [first] = this.until.keys();
       this.until.delete(first!);
