@@ -3,7 +3,8 @@ import type { DecisionMessage, ProtocolMessage, VoteMessage } from '@concordat/c
 import { SeededRandom, VirtualClock } from '@concordat/foundation';
 import { BothRoads } from './both-roads.js';
 import type { OutgoingMessage } from './bus.js';
-import { decideTopic, OUTCOMES_TOPIC, REPLIES_TOPIC, type Topic } from './contract/topics.js';
+import { DEAD_LETTER_HEADERS } from './contract/dead-letter.js';
+import { DEAD_LETTER_TOPIC, decideTopic, OUTCOMES_TOPIC, REPLIES_TOPIC, type Topic } from './contract/topics.js';
 import { DirectCoordinatorBus } from './direct/coordinator-end.js';
 import type { StreamLimits } from './direct/stream.js';
 import { DirectParticipantBus } from './direct/participant-end.js';
@@ -45,6 +46,19 @@ function vote(transaction: number): OutgoingMessage {
   return { topic: REPLIES_TOPIC, message };
 }
 
+interface WorldOptions {
+  readonly withoutStreams?: boolean;
+  readonly limits?: Partial<StreamLimits>;
+  readonly participant?: typeof DirectParticipantBus;
+}
+
+/** A participant whose messages nobody can read. */
+class BabblingBus extends DirectParticipantBus {
+  protected override route(outgoing: OutgoingMessage): ReturnType<DirectParticipantBus['offer']> {
+    return super.route(outgoing, Buffer.from('babble'));
+  }
+}
+
 /** A coordinator and a participant with both roads between them. */
 class World {
   readonly clock = new VirtualClock();
@@ -58,13 +72,13 @@ class World {
   readonly coordinator: BothRoads;
   readonly participant: BothRoads;
 
-  constructor(limits: Partial<StreamLimits> = {}) {
+  constructor(limits: Partial<StreamLimits> = {}, Participant = DirectParticipantBus) {
     const { clock, streams, broker } = this;
     const defer = (action: () => void): void => void (this.isTurnHeld || queueMicrotask(action));
     const shared = { cluster: CLUSTER, clock, limits, defer };
     const status = { leads: true, term: 1, members: [] };
     const coordinator = new DirectCoordinatorBus({ ...shared, nodeId: 1, status });
-    const participant = new DirectParticipantBus({
+    const participant = new Participant({
       ...shared,
       participant: 'bank-a',
       instance: INSTANCE,
@@ -77,8 +91,8 @@ class World {
     this.participant = new BothRoads(participant, new MemoryMessageBus(broker, { cluster: CLUSTER }));
   }
 
-  static async start(options: { withoutStreams?: boolean; limits?: Partial<StreamLimits> } = {}): Promise<World> {
-    const world = new World(options.limits);
+  static async start(options: WorldOptions = {}): Promise<World> {
+    const world = new World(options.limits, options.participant);
     if (!options.withoutStreams) world.listen();
     await world.coordinator.start();
     await world.coordinator.ensureTopics([REPLIES_TOPIC, OUTCOMES_TOPIC]);
@@ -234,6 +248,22 @@ describe('both roads', () => {
     void world.coordinator.publish([{ topic: OUTCOMES_TOPIC, message }]);
     await world.run(100);
     expect(world.onBroker('outcomes')).toBe(1);
+  });
+
+  it('put the dead letters of a stream into the topic of the broker', async () => {
+    const world = await World.start({ participant: BabblingBus });
+    await world.participant.publish([vote(1)]);
+    await world.run(100);
+    expect([world.atCoordinator, world.coordinator.deadLetters().NOT_JSON]).toEqual([[], 1]);
+    const letters = world.broker.recordsOf(`concordat.${CLUSTER}.${DEAD_LETTER_TOPIC}`);
+    expect(letters).toHaveLength(1);
+    expect(letters[0]).toMatchObject({
+      value: Buffer.from('babble'),
+      headers: {
+        [DEAD_LETTER_HEADERS.reason]: 'NOT_JSON',
+        [DEAD_LETTER_HEADERS.topic]: 'bank-a:replies',
+      },
+    });
   });
 
   it('pause and resume together', async () => {

@@ -1,6 +1,7 @@
 import type { ProtocolMessage, TransactionId } from '@concordat/commit-protocol';
 import { errorMessage, silentLogger, type Logger } from '@concordat/foundation';
 import type {
+  BrokerBus,
   InstanceStreams,
   MessageBus,
   OutgoingMessage,
@@ -26,8 +27,9 @@ const MAXIMUM_REPEATED = 16_384;
 /**
  * Direct streams and a broker as one bus (link.md). The first sending of a message takes a stream if one is open,
  * otherwise the broker. A repeated message takes both, and so does its answer: a stream that loses messages costs one
- * interval of the resend timer. What only the holder of a branch can answer takes its stream alone. Unacknowledged messages of a broken stream go to the broker at once. The protocol
- * tolerates loss, repetition and reordering on each, so the routes may be mixed message by message.
+ * interval of the resend timer. What only the holder of a branch can answer takes its stream alone. Unacknowledged
+ * messages of a broken stream go to the broker at once, and so do the dead letters of streams. The protocol tolerates
+ * loss, repetition and reordering on each, so the routes may be mixed message by message.
  *
  * It works as long as one of the two does.
  */
@@ -38,11 +40,14 @@ export class BothRoads implements MessageBus {
 
   constructor(
     private readonly direct: DirectBus,
-    private readonly broker: MessageBus,
+    private readonly broker: BrokerBus,
     logger?: Logger,
   ) {
     this.logger = logger ?? silentLogger;
-    direct.observe({ onLost: (messages) => this.publishLater(messages) });
+    direct.observe({
+      onLost: (messages) => this.publishLater(messages),
+      onDeadLetter: (letter) => broker.publishDeadLetter(letter),
+    });
   }
 
   async start(): Promise<void> {

@@ -1,5 +1,6 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
 import type { MessageSender } from './contract/authenticity.js';
+import type { DeadLetter } from './contract/dead-letter.js';
 import type { DeadLetterCounts } from './contract/intake.js';
 import type { Topic } from './contract/topics.js';
 
@@ -139,4 +140,10 @@ export interface MessageBus {
   readonly instances?: InstanceStreams | undefined;
   /** Sends what is buffered (for at most a few seconds), stops every subscription and disconnects. */
   stop(): Promise<void>;
+}
+
+/** A bus with a broker, where dead letters have a topic. */
+export interface BrokerBus extends MessageBus {
+  /** Adds to the dead-letter topic. A letter that the broker does not take is lost, and the log says so. */
+  publishDeadLetter(letter: DeadLetter): void;
 }

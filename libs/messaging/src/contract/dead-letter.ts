@@ -1,3 +1,4 @@
+import type { EncodedMessage } from './codec.js';
 import type { MessageDecodeError } from './errors.js';
 
 /** Headers of a dead letter; its key and value are those of the original message. */
@@ -8,6 +9,9 @@ export const DEAD_LETTER_HEADERS = {
   partition: 'concordat-original-partition',
   offset: 'concordat-original-offset',
 } as const;
+
+/** A record for the dead-letter topic, whose name the bus with a broker knows. */
+export type DeadLetter = Omit<EncodedMessage, 'topic'>;
 
 export interface MessageOrigin {
   readonly topic: string;

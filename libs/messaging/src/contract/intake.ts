@@ -2,10 +2,9 @@ import type { Logger } from '@concordat/foundation';
 import type { ProtocolMessage } from '@concordat/commit-protocol';
 import type { Disbelief, MessageAuthenticity, MessageSender, Signed, SignedRecord } from './authenticity.js';
 import { decodeMessage } from './codec.js';
-import { deadLetterHeaders, type MessageOrigin } from './dead-letter.js';
+import { deadLetterHeaders, type DeadLetter, type MessageOrigin } from './dead-letter.js';
 import { MESSAGE_REFUSALS, MessageDecodeError, type MessageRefusal } from './errors.js';
 import type { Namespace } from './namespace.js';
-import type { EncodedMessage } from './codec.js';
 import { DEAD_LETTER_TOPIC } from './topics.js';
 
 export interface ReceivedRecord extends MessageOrigin, SignedRecord {}
@@ -30,7 +29,7 @@ export class MessageIntake {
 
   constructor(
     private readonly namespace: Namespace,
-    private readonly publishDeadLetter: (entry: EncodedMessage) => void,
+    private readonly publishDeadLetter: (letter: DeadLetter) => void,
     private readonly logger: Logger,
     private readonly authenticity?: MessageAuthenticity,
   ) {}
@@ -103,10 +102,9 @@ export class MessageIntake {
     this.logger.warn(
       `a message of ${origin} (offset ${offset}) becomes a dead letter (${error.reason}): ${error.message}`,
     );
-    const topic = this.namespace.topic(DEAD_LETTER_TOPIC);
-    if (origin === topic) return;
+    if (origin === this.namespace.topic(DEAD_LETTER_TOPIC)) return;
     const headers = deadLetterHeaders({ topic: origin, partition, offset }, error);
-    this.publishDeadLetter({ topic, key, value, headers });
+    this.publishDeadLetter({ key, value, headers });
   }
 }
 

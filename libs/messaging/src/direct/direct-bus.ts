@@ -8,7 +8,8 @@ import type {
   Subscription,
   SubscriptionOptions,
 } from '../bus.js';
-import { encodeMessage, type EncodedMessage } from '../contract/codec.js';
+import { encodeMessage } from '../contract/codec.js';
+import type { DeadLetter } from '../contract/dead-letter.js';
 import {
   MessageBusError,
   MessageEncodeError,
@@ -42,7 +43,7 @@ export interface DirectNotices {
   /** messages of a closed stream that were not acknowledged, and may have arrived or not */
   readonly onLost?: (messages: readonly OutgoingMessage[]) => void;
   /** an invalid message, for the dead-letter topic */
-  readonly onDeadLetter?: (entry: EncodedMessage) => void;
+  readonly onDeadLetter?: (letter: DeadLetter) => void;
 }
 
 /**
@@ -74,7 +75,7 @@ export abstract class DirectBus implements MessageBus {
     this.limits = { ...DEFAULT_STREAM_LIMITS, ...options.limits };
     this.defer = options.defer ?? ((action) => void setImmediate(action));
     this.heardAt = this.clock.monotonic();
-    this.intake = new MessageIntake(this.namespace, (entry) => this.notices.onDeadLetter?.(entry), this.logger);
+    this.intake = new MessageIntake(this.namespace, (letter) => this.notices.onDeadLetter?.(letter), this.logger);
     this.inbox = new DirectInbox({
       clock: this.clock,
       logger: this.logger,

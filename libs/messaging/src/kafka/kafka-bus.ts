@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { backoffMs, errorMessage, withTimeLimit, sleep } from '@concordat/foundation';
-import type { MessageBus, OutgoingMessage, PublishOptions, Subscription, SubscriptionOptions } from '../bus.js';
+import type { BrokerBus, OutgoingMessage, PublishOptions, Subscription, SubscriptionOptions } from '../bus.js';
 import { MessageBusError } from '../contract/errors.js';
 import { allocateEncodersFromPool } from './encoder-buffers.js';
 import { describeBrokerFault } from './broker-fault.js';
@@ -20,10 +20,10 @@ import { KafkaSubscription } from './kafka-subscription.js';
 import { Namespace } from '../contract/namespace.js';
 import { writeProduceRequestsInOnePass } from './produce-request.js';
 import { SendQueue } from '../send-queue.js';
-import type { EncodedMessage } from '../contract/codec.js';
+import type { DeadLetter } from '../contract/dead-letter.js';
 import { publishEach } from '../contract/publishing.js';
 import { TopicSetup, TopicSetupError } from './topic-setup.js';
-import type { Topic } from '../contract/topics.js';
+import { DEAD_LETTER_TOPIC, type Topic } from '../contract/topics.js';
 import { wantedRights } from './wanted-rights.js';
 
 const DRAIN_MS = 5_000;
@@ -37,7 +37,7 @@ const SILENCE_LIMIT_MS = 13_000;
  *
  * States: new → started → stopped.
  */
-export class KafkaMessageBus implements MessageBus {
+export class KafkaMessageBus implements BrokerBus {
   private readonly settings: KafkaSettings;
   private readonly namespace: Namespace;
   private readonly intake: MessageIntake;
@@ -58,7 +58,7 @@ export class KafkaMessageBus implements MessageBus {
     this.namespace = new Namespace(options);
     this.intake = new MessageIntake(
       this.namespace,
-      (entry) => this.publishDeadLetter(entry),
+      (letter) => this.publishDeadLetter(letter),
       this.settings.logger,
       options.signatures,
     );
@@ -208,8 +208,9 @@ export class KafkaMessageBus implements MessageBus {
     }
   }
 
-  private publishDeadLetter(entry: EncodedMessage): void {
-    this.queue.publish([entry]).catch((error: unknown) => {
+  publishDeadLetter(letter: DeadLetter): void {
+    const topic = this.namespace.topic(DEAD_LETTER_TOPIC);
+    this.queue.publish([{ ...letter, topic }]).catch((error: unknown) => {
       this.settings.logger.error('a dead letter was lost', error);
     });
   }

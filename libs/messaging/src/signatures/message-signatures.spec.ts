@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ProtocolMessage } from '@concordat/commit-protocol';
 import { silentLogger, VirtualClock } from '@concordat/foundation';
 import { encodeMessage, messageKey, type EncodedMessage } from '../contract/codec.js';
+import type { DeadLetter } from '../contract/dead-letter.js';
 import { SignatureSetupError } from '../contract/errors.js';
 import { MessageIntake } from '../contract/intake.js';
 import { Namespace } from '../contract/namespace.js';
@@ -32,7 +33,7 @@ const decision: ProtocolMessage = {
 
 /** A reader of one cluster, and what it says. */
 class Reader {
-  readonly letters: EncodedMessage[] = [];
+  readonly letters: DeadLetter[] = [];
   readonly told: string[] = [];
   readonly intake: MessageIntake;
 

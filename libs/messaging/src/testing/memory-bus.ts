@@ -1,15 +1,16 @@
 import { type Logger, silentLogger } from '@concordat/foundation';
-import type { MessageBus, OutgoingMessage, PublishOptions, Subscription, SubscriptionOptions } from '../bus.js';
+import type { BrokerBus, OutgoingMessage, PublishOptions, Subscription, SubscriptionOptions } from '../bus.js';
 import type { MessageAuthenticity } from '../contract/authenticity.js';
 import { MessageBusError } from '../contract/errors.js';
 import { MessageIntake, type DeadLetterCounts } from '../contract/intake.js';
 import type { MemoryBroker } from './memory-broker.js';
 import { MemorySubscription } from './memory-subscription.js';
+import type { DeadLetter } from '../contract/dead-letter.js';
 import { Namespace, type NamespaceOptions } from '../contract/namespace.js';
 import { SendQueue, type SendQueueLimits } from '../send-queue.js';
 import type { EncodedMessage } from '../contract/codec.js';
 import { publishEach } from '../contract/publishing.js';
-import type { Topic } from '../contract/topics.js';
+import { DEAD_LETTER_TOPIC, type Topic } from '../contract/topics.js';
 
 export interface MemoryMessageBusOptions extends NamespaceOptions {
   readonly logger?: Logger;
@@ -24,7 +25,7 @@ const DRAIN_MS = 5_000;
  * The message bus of one process on a `MemoryBroker`, for tests and simulations: the semantics of the Kafka bus (order
  * per key, groups with offsets, at least once, bounded buffers), with real encoding, and only the broker's clock.
  */
-export class MemoryMessageBus implements MessageBus {
+export class MemoryMessageBus implements BrokerBus {
   private readonly logger: Logger;
   private readonly queue: SendQueue;
   private readonly namespace: Namespace;
@@ -40,7 +41,7 @@ export class MemoryMessageBus implements MessageBus {
     this.namespace = new Namespace(options);
     this.intake = new MessageIntake(
       this.namespace,
-      (entry) => this.publishDeadLetter(entry),
+      (letter) => this.publishDeadLetter(letter),
       this.logger,
       options.signatures,
     );
@@ -123,7 +124,10 @@ export class MemoryMessageBus implements MessageBus {
     this.broker.append(batch);
   }
 
-  private publishDeadLetter(entry: EncodedMessage): void {
-    this.queue.publish([entry]).catch((error: unknown) => this.logger.error('a dead letter was lost', error));
+  publishDeadLetter(letter: DeadLetter): void {
+    const topic = this.namespace.topic(DEAD_LETTER_TOPIC);
+    this.queue
+      .publish([{ ...letter, topic }])
+      .catch((error: unknown) => this.logger.error('a dead letter was lost', error));
   }
 }

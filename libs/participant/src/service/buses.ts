@@ -43,7 +43,10 @@ export interface DirectBusOptions {
 }
 
 /** Messages over Apache Kafka; the coordinators run with `CONCORDAT_LINK=kafka` or `both`. */
-export function kafkaBus({ signatures: settings, ...options }: KafkaBusOptions): BusFactory {
+export function kafkaBus({
+  signatures: settings,
+  ...options
+}: KafkaBusOptions): (context: BusContext) => KafkaMessageBus {
   return ({ cluster, topicPrefix, participant, clock, logger }) => {
     const signatures = createSignatures(settings, { cluster, sender: `participant:${participant}`, clock, logger });
     return new KafkaMessageBus({
