@@ -289,6 +289,36 @@ describe('the way of a message over direct streams', () => {
     expect(world.arrived.get('coordinator-2')).toEqual([1]);
   });
 
+  it('does not call those for ever that have left the group, so any number of others may follow them', async () => {
+    const world = new World();
+    const leader = await world.coordinator(1, { leads: true });
+    const bus = await world.participant('bank-a', 'a', [1]);
+    const status = (members: readonly number[]) => ({ leads: true, term: 1, members: members.map(urlOf) });
+    for (let last = 102; last < 202; last += 2) {
+      leader.setStatus(status([1, last - 1, last])); // nobody listens there
+      await world.run(1_500);
+    }
+    await world.coordinator(300, { leads: true, term: 2 });
+    leader.setStatus(status([1, 300]));
+    await world.run(1_500);
+    await bus.publish([vote('bank-a', 7)]);
+    await world.run(50);
+    expect(world.arrived.get('coordinator-300')).toEqual([7]);
+  });
+
+  it('still calls those that it was told of at its start, whoever leads', async () => {
+    const world = new World();
+    const first = await world.coordinator(1, { leads: true, members: [urlOf(1)] });
+    const bus = await world.participant('bank-a', 'a', [1, 2]);
+    await world.run(5_000);
+    await world.coordinator(2, { leads: true, term: 2 });
+    await world.run(1_500);
+    first.crash();
+    await bus.publish([vote('bank-a', 7)]);
+    await world.run(50);
+    expect(world.arrived.get('coordinator-2')).toEqual([7]);
+  });
+
   it('stays with one process for each transaction, and moves when its stream ends', async () => {
     const world = new World();
     const coordinator = await world.coordinator(1, { leads: true });

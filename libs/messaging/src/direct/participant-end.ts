@@ -42,6 +42,8 @@ interface Welcomed {
 export class DirectParticipantBus extends DirectBus {
   private readonly callers = new Map<string, CoordinatorCaller>();
   private readonly instance: string;
+  /** the URLs of the options, which are called for as long as this process runs */
+  private readonly given: ReadonlySet<string>;
   private started = false;
   /** the leader when `onNewLeader` was last called */
   private knownLeader: { readonly stream: DirectStream; readonly term: number } | undefined;
@@ -49,7 +51,8 @@ export class DirectParticipantBus extends DirectBus {
   constructor(private readonly options: DirectParticipantOptions) {
     super(options);
     this.instance = options.instance ?? `process-${options.random.uint32().toString(16)}`;
-    for (const url of options.coordinators) this.addCoordinator(url);
+    this.given = new Set(options.coordinators.map(originOf));
+    for (const url of this.given) this.addCoordinator(url);
   }
 
   async start(): Promise<void> {
@@ -101,8 +104,7 @@ export class DirectParticipantBus extends DirectBus {
     return latest;
   }
 
-  private addCoordinator(text: string): void {
-    const url = new URL(text).origin;
+  private addCoordinator(url: string): void {
     if (this.callers.has(url) || this.callers.size >= MAXIMUM_COORDINATORS) return;
     const { clock, random, dial } = this.options;
     const caller: CoordinatorCaller = new CoordinatorCaller(url, {
@@ -110,10 +112,18 @@ export class DirectParticipantBus extends DirectBus {
       setTimer: (delayMs, action) => clock.setTimer(delayMs, action),
       dial: (target) => dial(target, (nodeId) => this.welcomed().some((other) => other.nodeId === nodeId)),
       open: (attach) => this.open(caller, attach),
+      isWanted: () => this.isWanted(url),
+      onUnwanted: () => this.callers.delete(url),
       onProblem: (problem) => this.logger.warn(`the coordinator at ${url} cannot be reached directly: ${problem}`),
     });
     this.callers.set(url, caller);
     if (this.started && !this.stopped) caller.start();
+  }
+
+  /** The leader knows the group. One that has left it is no longer called, or addresses would add up for ever. */
+  private isWanted(url: string): boolean {
+    const leader = this.leader();
+    return !leader || this.given.has(url) || leader.status.members.some((member) => originOf(member) === url);
   }
 
   private open(caller: CoordinatorCaller, attach: AttachSocket): DirectStream {
@@ -161,7 +171,7 @@ export class DirectParticipantBus extends DirectBus {
   }
 
   private learn({ members }: CoordinatorStatus): void {
-    for (const url of members) this.addCoordinator(url);
+    for (const url of members) this.addCoordinator(originOf(url));
     const leader = this.leader();
     if (!leader) return;
     const { stream } = leader;
@@ -187,6 +197,9 @@ interface CallerDependencies {
   readonly setTimer: (delayMs: number, action: () => void) => Timer;
   readonly dial: (url: string) => Promise<AttachSocket | undefined>;
   readonly open: (attach: AttachSocket) => DirectStream;
+  /** asked before each further call; after a no there is none, and `onUnwanted` is called */
+  readonly isWanted: () => boolean;
+  readonly onUnwanted: () => void;
   readonly onProblem: (problem: string) => void;
 }
 
@@ -248,8 +261,15 @@ class CoordinatorCaller {
 
   private callLater(delayMs: number): void {
     if (this.stopped) return;
-    this.timer = this.dependencies.setTimer(delayMs, () => void this.call());
+    this.timer = this.dependencies.setTimer(delayMs, () => {
+      if (this.dependencies.isWanted()) void this.call();
+      else this.dependencies.onUnwanted();
+    });
   }
+}
+
+function originOf(url: string): string {
+  return new URL(url).origin;
 }
 
 function ignore(): void {
