@@ -92,13 +92,16 @@ function runJest(project, extra, totals, resultsFile) {
   return status;
 }
 
-/** The end-to-end tests run a real broker; better to say so before ten minutes of other tests. */
+/** The end-to-end tests run a real broker; better to say so before anything is installed, built or tested. */
 function missingForKafka() {
   const isThere = (program, flag) => spawnSync(program, [flag], { stdio: 'ignore' }).status === 0;
-  if (isThere('java', '-version') && isThere('mvn', '-v')) return undefined;
+  if (isKafkaJava(spawnSync('java', ['-version'], { encoding: 'utf8' })) && isThere('mvn', '-v')) return undefined;
   if (process.getuid?.() === 0 && isThere('apt-get', '--version')) return undefined; // the tests install both
-  return 'The end-to-end tests need Java 17 and Maven for the local Kafka broker, and at least one is missing; install them (for example "sudo apt-get install default-jre-headless maven").';
+  return 'The end-to-end tests need Java 17 or later and Maven for the local Kafka broker, and at least one is missing; install them (for example "sudo apt-get install default-jre-headless maven").';
 }
+
+/** Java before 9 was called 1.8. */
+const isKafkaJava = ({ status, stderr }) => status === 0 && Number(/ version "(?:1\.)?(\d+)/.exec(stderr)?.[1]) >= 17;
 
 async function main(folder) {
   const missing = passedOn.length > 0 ? undefined : missingForKafka();
@@ -106,6 +109,8 @@ async function main(folder) {
     console.error(missing);
     return 1;
   }
+  const setUp = run(process.execPath, [path.join(root, 'scripts', 'setup.mjs')]);
+  if (setUp !== 0) return setUp;
   if (passedOn.length === 0) {
     const failed = await runChecks();
     if (failed !== 0) return failed;

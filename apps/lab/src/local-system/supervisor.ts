@@ -22,7 +22,7 @@ import {
   SUPERVISOR_MARKER,
 } from './local-system.js';
 import { isRunning, signal as sendSignal } from './process-table.js';
-import { isKafkaPossible } from './kafka.js';
+import { isKafkaPossible } from './kafka-programs.js';
 import type { SystemContext } from './part.js';
 import { DEFAULT_LINK, httpUrl, PART_NAMES, type Link } from './ports.js';
 import { shownUrl } from './postgres-server.js';
