@@ -4,13 +4,16 @@ import { RestClients } from '../rest-client.js';
 import type { Leadership } from '../rows/leadership.js';
 import type { RunningSystem } from '../system.js';
 import { RANDOM_ROWS, randomAccounts } from '../transfer/main.js';
+import type { TransferPath } from './service.js';
 import { transferOrder, type BenchServices } from './services.js';
 
 /**
- * `raw`: two-phase commit by the client itself. `one-shot`: one `execute`, which answers when it is decided.
- * `interactive`: a service begins and calls another one. `interactive, decided`: the same, with `waitFor: 'decided'`.
+ * `raw`: two-phase commit by the client itself. `local`: the services of the interactive transactions, each with a local
+ * transaction of its own, so nothing is atomic: what the services and the HTTP between them can carry. `one-shot`: one
+ * `execute`, which answers when it is decided. `interactive`: a service begins and calls another one. `interactive,
+ * decided`: the same, with `waitFor: 'decided'`.
  */
-export const CONTENDERS = ['raw', 'one-shot', 'interactive', 'interactive, decided'] as const;
+export const CONTENDERS = ['raw', 'local', 'one-shot', 'interactive', 'interactive, decided'] as const;
 export type ContenderName = (typeof CONTENDERS)[number];
 
 export interface Contender {
@@ -37,11 +40,12 @@ export async function withContenders<T>(
   const rest = new RestClients(leadership.url, clients);
   const ended = services.clients('orders', clients);
   const decided = services.clients('orders-decided', clients);
-  const transfer = (service: RestClients): Attempt =>
-    service.post('/transfers', () => transferOrder(randomAccounts(), 1));
+  const transfer = (service: RestClients, path: TransferPath = '/transfers'): Attempt =>
+    service.post(path, () => transferOrder(randomAccounts(), 1));
   try {
     return await work([
       { name: 'raw', attempt: raw.attempt(RANDOM_ROWS.rawOrder, RANDOM_ROWS.accounts) },
+      { name: 'local', attempt: transfer(ended, '/local-transfers') },
       { name: 'one-shot', attempt: rest.transfer(RANDOM_ROWS.accounts, RANDOM_ROWS.withKeys) },
       { name: 'interactive', attempt: transfer(ended) },
       { name: 'interactive, decided', attempt: transfer(decided) },

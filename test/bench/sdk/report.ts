@@ -90,8 +90,9 @@ export function printSdkReport(measured: SdkMeasurement): void {
 }
 
 const TRANSFER_LEGEND =
-  'ratio: throughput over that of raw. p50 ×: over the p50 of one-shot. one-shot answers when the transaction is ' +
-  'decided, interactive when all branches have ended, and "interactive, decided" when it is decided.';
+  'ratio: throughput over that of raw. p50 ×: over the p50 of one-shot. local: the same services without a global ' +
+  'transaction, each commits on its own. one-shot answers when the transaction is decided, interactive when all ' +
+  'branches have ended, and "interactive, decided" when it is decided.';
 
 const CLS_LEGEND = 'Two processes take short turns. CPU: of the process, its idle share included, for one transaction.';
 

@@ -6,6 +6,8 @@ import { ConcordatModule, ConcordatParticipant, GlobalTransaction, JoinGlobalTra
 /** Held at once in one process; each has one of the connections for work. */
 const HELD_BRANCHES = 32;
 const WORK_CONNECTIONS = 40;
+/** Of one process, for transactions that are not global: opened when they are needed. */
+const LOCAL_CONNECTIONS = 16;
 
 export interface BenchServiceOptions {
   readonly participant: string;
@@ -25,6 +27,11 @@ export interface TransferOrder {
   /** how many services get 1 each, one after the other */
   readonly callees: number;
 }
+
+/** Moves money in one global transaction, or in a local one at each service. */
+export type TransferPath = '/transfers' | '/local-transfers';
+
+type CreditPath = 'credits' | 'local-credits';
 
 interface Credit {
   readonly account: string;
@@ -55,19 +62,27 @@ class Transfers {
   ) {}
 
   @GlobalTransaction()
-  async transfer({ from, to, callees }: TransferOrder): Promise<void> {
-    await this.accounts.change(from, -callees);
-    for (const host of this.callees.slice(0, callees)) await this.credit(host, { account: to });
+  transfer(order: TransferOrder): Promise<void> {
+    return this.move(order, 'credits');
   }
 
-  private async credit(host: string, credit: Credit): Promise<void> {
-    const answer = await fetch(`http://${host}/credits`, {
+  transferLocally(order: TransferOrder): Promise<void> {
+    return this.move(order, 'local-credits');
+  }
+
+  private async move({ from, to, callees }: TransferOrder, path: CreditPath): Promise<void> {
+    await this.accounts.change(from, -callees);
+    for (const host of this.callees.slice(0, callees)) await this.credit(`${host}/${path}`, { account: to });
+  }
+
+  private async credit(place: string, credit: Credit): Promise<void> {
+    const answer = await fetch(`http://${place}`, {
       method: 'POST',
       headers: JSON_HEADERS,
       body: JSON.stringify(credit),
     });
     const text = await answer.text();
-    if (!answer.ok) throw new Error(`${host} answered ${answer.status}: ${text}`);
+    if (!answer.ok) throw new Error(`${place} answered ${answer.status}: ${text}`);
   }
 }
 
@@ -84,9 +99,19 @@ class AccountsController {
     return this.transfers.transfer(order);
   }
 
+  @Post('local-transfers')
+  transferLocally(@Body() order: TransferOrder): Promise<void> {
+    return this.transfers.transferLocally(order);
+  }
+
   @JoinGlobalTransaction('MANDATORY')
   @Post('credits')
   credit(@Body() { account }: Credit): Promise<void> {
+    return this.accounts.change(account, 1);
+  }
+
+  @Post('local-credits')
+  creditLocally(@Body() { account }: Credit): Promise<void> {
     return this.accounts.change(account, 1);
   }
 
@@ -101,7 +126,7 @@ class AccountsController {
 @Module({})
 export class BenchService {
   static with({ databaseUrl, callees, ...concordat }: BenchServiceOptions): DynamicModule {
-    const pool = new Pool({ connectionString: databaseUrl, max: 2 }); // used outside of transactions only
+    const pool = new Pool({ connectionString: databaseUrl, max: LOCAL_CONNECTIONS }); // for what is not global
     pool.on('error', () => undefined);
     return {
       module: BenchService,
