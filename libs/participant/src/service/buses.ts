@@ -43,21 +43,21 @@ export interface DirectBusOptions {
 }
 
 /** Messages over Apache Kafka; the coordinators run with `CONCORDAT_LINK=kafka` or `both`. */
-export function kafkaBus({
-  signatures: settings,
-  ...options
-}: KafkaBusOptions): (context: BusContext) => KafkaMessageBus {
-  return ({ cluster, topicPrefix, participant, clock, logger }) => {
-    const signatures = createSignatures(settings, { cluster, sender: `participant:${participant}`, clock, logger });
-    return new KafkaMessageBus({
-      logger,
-      ...options,
-      cluster,
-      role: `participant:${participant}`,
-      ...(topicPrefix !== undefined && { topicPrefix }),
-      ...(signatures && { signatures }),
-    });
-  };
+export function kafkaBus(options: KafkaBusOptions): BusFactory {
+  return (context) => createKafkaBus(options, context);
+}
+
+function createKafkaBus({ signatures: settings, ...options }: KafkaBusOptions, context: BusContext): KafkaMessageBus {
+  const { cluster, topicPrefix, participant, clock, logger } = context;
+  const signatures = createSignatures(settings, { cluster, sender: `participant:${participant}`, clock, logger });
+  return new KafkaMessageBus({
+    logger,
+    ...options,
+    cluster,
+    role: `participant:${participant}`,
+    ...(topicPrefix !== undefined && { topicPrefix }),
+    ...(signatures && { signatures }),
+  });
 }
 
 /** Messages over streams to the coordinators, without a broker; they run with `CONCORDAT_LINK=direct` or `both`. */
@@ -71,7 +71,7 @@ export function bothBuses({ coordinators, token, tls, ...kafka }: KafkaBusOption
   return (context) => {
     const dial = dialerOverTcp(token, linkTls(tls, context));
     const direct = new DirectParticipantBus({ ...context, coordinators, dial });
-    return new BothRoads(direct, kafkaBus(kafka)(context), context.logger);
+    return new BothRoads(direct, createKafkaBus(kafka, context), context.logger);
   };
 }
 
