@@ -50,6 +50,18 @@ describe('concordat server', () => {
     expect(stderr).toContain('CONCORDAT_AUTH is not set; it must be "none" to let everybody in who reaches 0.0.0.0:1');
   });
 
+  it('does not start where others reach the links between coordinators, and only REST asks who is there', () => {
+    const tokens = path.join(directory, 'right-tokens');
+    writeFileSync(tokens, '', { mode: 0o600 });
+    const variables = { ...OPEN, CONCORDAT_DATA_DIR: data(), CONCORDAT_AUTH_TOKEN_FILE: tokens };
+    const { status, stderr } = concordat(['server'], { ...variables, CONCORDAT_PEERS: '1=0.0.0.0:1/127.0.0.1:1' });
+    expect(status).toBe(78);
+    expect(stderr).toContain(
+      'CONCORDAT_PLAIN_LINKS is not set; it must be "accept" to believe whoever reaches 0.0.0.0:1',
+    );
+    expect(stderr).toContain('or set CONCORDAT_RAFT_TLS_CA');
+  });
+
   it('does not start with tokens that others may read', () => {
     const tokens = path.join(directory, 'tokens');
     writeFileSync(tokens, '', { mode: 0o644 });

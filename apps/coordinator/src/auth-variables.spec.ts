@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { formatProblems } from '@concordat/foundation';
 import { createApiToken } from './auth/credentials/api-tokens.js';
-import { openListenerProblem } from './auth-variables.js';
 import { parseConfig } from './config.js';
 
 let directory: string;
@@ -145,28 +144,5 @@ describe('the settings of authentication', () => {
         'its mode is 0644, and 0600 would be right (chmod 0600)',
     );
     chmodSync(tokens, 0o600);
-  });
-});
-
-describe('a listener that others can reach', () => {
-  const at = (http: string, changes: Readonly<Record<string, string>> = {}) =>
-    openListenerProblem(configOf({ CONCORDAT_PEERS: `1=h:9081/${http}`, ...changes }));
-
-  it.each(['127.0.0.1:8081', '127.9.9.9:8081', 'localhost:8081', '[::1]:8081'])('is not %s', (http) =>
-    expect(at(http)).toBeUndefined(),
-  );
-
-  it.each(['0.0.0.0:8081', '10.0.0.1:8081', 'host-1:8081', '[::]:8081', '127.0.0.1.example:8081'])(
-    'is %s: it says what to set',
-    (http) => {
-      const problem = formatProblems([at(http)!]);
-      expect(problem).toContain(`CONCORDAT_AUTH is not set; it must be "none" to let everybody in who reaches ${http}`);
-      expect(problem).toContain('CONCORDAT_AUTH_TOKEN_FILE ("concordat token create" makes tokens)');
-    },
-  );
-
-  it('may ask for credentials, or be open when that is said aloud', () => {
-    expect(at('0.0.0.0:8081', { CONCORDAT_AUTH_TOKEN_FILE: tokens })).toBeUndefined();
-    expect(at('0.0.0.0:8081', { CONCORDAT_AUTH: 'none' })).toBeUndefined();
   });
 });

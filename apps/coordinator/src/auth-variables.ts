@@ -1,10 +1,8 @@
 import { isIP } from 'node:net';
 import {
-  formatAddress,
   oneOf,
   readPrivateFile,
   wholeNumber,
-  type Address,
   type Environment,
   type VariableProblem,
   type VariableValues,
@@ -210,23 +208,6 @@ function kindsIn(values: Partial<Values>): string[] {
   const found: string[] = kinds.filter((name) => values[name] !== undefined);
   const hasCertificates = values.CONCORDAT_HTTP_TLS_CA !== undefined && values.CONCORDAT_AUTH !== 'none';
   return hasCertificates ? [...found, 'CONCORDAT_HTTP_TLS_CA'] : found;
-}
-
-export interface Listener {
-  readonly http: Address;
-  readonly auth: AuthSettings | undefined;
-  /** whether `CONCORDAT_AUTH=none` says aloud that nobody is asked who he is */
-  readonly isOpen: true | undefined;
-}
-
-/** Why this process must not start: others could reach its REST interface, and nobody would be asked who he is. */
-export function openListenerProblem({ http, auth, isOpen }: Listener): VariableProblem | undefined {
-  if (auth !== undefined || isOpen || isLoopback(http.host)) return undefined;
-  const expected =
-    `"none" to let everybody in who reaches ${formatAddress(http)}, where REST listens, and that is more than loopback; ` +
-    'or set CONCORDAT_AUTH_TOKEN_FILE ("concordat token create" makes tokens), CONCORDAT_AUTH_JWKS_URL or ' +
-    'CONCORDAT_AUTH_KEY_FILE for authentication';
-  return { variable: 'CONCORDAT_AUTH', value: undefined, expected };
 }
 
 export function isLoopback(host: string): boolean {

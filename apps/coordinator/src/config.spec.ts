@@ -39,6 +39,7 @@ describe('configuration', () => {
         retentionBytes: 1_073_741_824,
         retentionIntervalMs: 60_000,
         join: false,
+        plainLinks: 'refuse',
         bootstrap: true,
         raftTls: undefined,
         tls: undefined,

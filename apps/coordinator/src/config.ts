@@ -37,7 +37,15 @@ import {
 import { AUTH_VARIABLES, authSettings, checkAuth, type AuthSettings } from './auth-variables.js';
 import { variable, type DescribedVariable } from './described-variable.js';
 import { COORDINATOR_FAILPOINTS } from './failpoints/failpoints.js';
-import { checkTls, raftTls, serverTls, TLS_VARIABLES, type RaftTls, type ServerTls } from './tls-variables.js';
+import {
+  checkTls,
+  raftTls,
+  serverTls,
+  TLS_VARIABLES,
+  type PlainLinks,
+  type RaftTls,
+  type ServerTls,
+} from './tls-variables.js';
 
 export interface Peer {
   readonly nodeId: number;
@@ -96,6 +104,8 @@ export interface Config {
   readonly auth: AuthSettings | undefined;
   /** whether `CONCORDAT_AUTH=none` says aloud that nobody is asked */
   readonly isOpen: true | undefined;
+  /** whether it is said aloud that other nodes and participants in plain text are believed */
+  readonly plainLinks: PlainLinks;
   /** requests per second of one address, where nobody is asked who it is; undefined: any number */
   readonly rateLimit: number | undefined;
   /** a file for the audit; undefined: the log only */
@@ -419,6 +429,7 @@ function assemble(values: Values): Config {
     requestTimeoutMs: values.CONCORDAT_REQUEST_TIMEOUT_MS,
     auth: authSettings(values),
     isOpen: values.CONCORDAT_AUTH === 'none' || undefined,
+    plainLinks: values.CONCORDAT_PLAIN_LINKS,
     rateLimit: values.CONCORDAT_RATE_LIMIT,
     auditFile: values.CONCORDAT_AUDIT_FILE,
     failpoints: values.CONCORDAT_FAILPOINTS,

@@ -31,8 +31,8 @@ import {
 } from '@concordat/raft';
 import { AuditLog } from './auth/audit-log.js';
 import { CLUSTER } from './cluster/cluster.api.js';
-import { httpUrlOf, memberAt, memberScheme } from './cluster/member-address.js';
-import { memberCheck } from './member-check.js';
+import { httpUrlOf, memberAt } from './cluster/member-address.js';
+import { memberCheck, memberLinks } from './member-check.js';
 import { RaftCluster } from './cluster/raft-cluster.js';
 import { CONFIG, type Config } from './config.js';
 import { ON_FATAL } from './core.module.js';
@@ -368,7 +368,7 @@ const clusterProvider: FactoryProvider<RaftCluster> = {
     node: RaftNode<ApplyResult>,
     clock: Clock,
     replies: RepliesConsumer,
-    { raft, http }: NodeCertificates,
+    certificates: NodeCertificates,
     direct: DirectLink | undefined,
   ) =>
     new RaftCluster(
@@ -377,12 +377,7 @@ const clusterProvider: FactoryProvider<RaftCluster> = {
       clock,
       () => replies.obstacle(),
       () => direct?.address,
-      memberCheck({
-        // a node that is still asked in plain text may have no certificate yet
-        raft: raft && config.raftTls?.mode !== 'accept' ? () => tlsFiles(raft.current) : undefined,
-        http: http && memberScheme(config) === 'https' ? () => tlsFiles(http.current) : undefined,
-        clusterName: config.clusterName,
-      }),
+      memberCheck(memberLinks(config, certificates)),
     ),
 };
 

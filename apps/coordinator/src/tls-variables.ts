@@ -19,6 +19,9 @@ import { variable } from './described-variable.js';
  */
 export type TlsMode = 'accept' | 'prefer' | 'require';
 
+/** Whether links that show no certificate may listen beyond loopback while REST asks who is there. */
+export type PlainLinks = 'refuse' | 'accept';
+
 /** TLS of the REST interface and of the direct streams. */
 export interface ServerTls {
   readonly paths: CertificatePaths;
@@ -91,6 +94,12 @@ export const TLS_VARIABLES = {
       'for the change to TLS, node by node: accept: REST and direct streams take plain text, too, and nodes speak plain text to each other there; prefer: nodes speak TLS; require: nobody may speak plain text',
     default: 'require',
     ...oneOf(['accept', 'prefer', 'require'] as const),
+  }),
+  CONCORDAT_PLAIN_LINKS: variable({
+    meaning:
+      'accept: other nodes and participants that speak plain text are believed beyond loopback, too, and new members need no certificate; refuse: a process that would have to believe them does not start, unless CONCORDAT_AUTH is none',
+    default: 'refuse',
+    ...oneOf(['refuse', 'accept'] as const),
   }),
   CONCORDAT_REVOKED_FILE: variable({
     meaning:

@@ -22,7 +22,7 @@ export const LISTENER_RULES: Readonly<Record<string, ListenerRule>> = {
   },
   'libs/messaging/src/direct/tcp.ts createServer': {
     stream: 'direct streams of participants (`CONCORDAT_DIRECT`), in plain text',
-    who: 'everybody who reaches the port, as any participant: without TLS the hello is believed',
+    who: 'everybody who reaches the port, as any participant: the hello is believed; beyond loopback not without `CONCORDAT_PLAIN_LINKS=accept` or `CONCORDAT_AUTH=none`',
     test: 'libs/messaging/src/direct/direct-bus.spec.ts',
   },
   'libs/messaging/src/direct/tls.ts createServer': {
@@ -32,7 +32,7 @@ export const LISTENER_RULES: Readonly<Record<string, ListenerRule>> = {
   },
   'libs/raft/src/transport/connection-listener.ts createServer 1': {
     stream: 'Raft between coordinators (`CONCORDAT_RAFT`), in plain text',
-    who: 'everybody who reaches the port and says that it is a member',
+    who: 'everybody who reaches the port and says that it is a member; beyond loopback the same',
     test: 'libs/raft/src/transport/grpc-transport.spec.ts',
   },
   'libs/raft/src/transport/connection-listener.ts createServer 2': {

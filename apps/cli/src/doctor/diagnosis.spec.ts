@@ -154,6 +154,21 @@ describe('concordat doctor', () => {
     expect(nobody.asked).toEqual([expect.objectContaining({ role: undefined, names: ['replies'] })]);
   });
 
+  it.each([
+    ['nobody is asked', {}, {}, []],
+    ['a token is shown', {}, { CONCORDAT_TOKEN: 't' }, ['warning signatures']],
+    ['a coordinator refuses', { refusedWith: 401 }, {}, ['warning signatures']],
+    ['a coordinator refuses', { refusedWith: 403 }, { CONCORDAT_SIGNATURES: 'warn' }, ['warning signatures']],
+    ['a token is shown', {}, { CONCORDAT_TOKEN: 't', CONCORDAT_SIGNATURES: 'require' }, ['ok signatures']],
+  ] as const)('says whether messages are signed where %s', async (_when, coordinator, environment, found) => {
+    const world = { coordinator, environment };
+    const { lines, names } = await run({ coordinator: [COORDINATOR], kafka: 'b:9092' }, world);
+    expect(names.filter((name) => name.endsWith('signatures'))).toEqual(found);
+    const [line] = lines.filter(({ status, name }) => status === 'warning' && name === 'signatures');
+    if (line) expect(line).toMatchObject({ fix: expect.stringContaining('set CONCORDAT_SIGNATURES=require') });
+    expect((await run({ coordinator: [COORDINATOR] }, world)).names.join()).not.toContain('signatures');
+  });
+
   it('goes on after a database that cannot be reached', async () => {
     const reports = [{ name: 'connection', status: 'failure', sentence: 'gone', fix: 'start it' }] as const;
     const { names } = await run(

@@ -11,6 +11,7 @@ import {
 import { brokerLines, type BrokerPorts } from './broker-lines.js';
 import type { DiagnosisLine } from './line.js';
 import type { DoctorOptions } from './options.js';
+import { signatureLines } from './signature-lines.js';
 
 export interface DiagnosisPorts extends BrokerPorts {
   readonly clock: Clock;
@@ -30,6 +31,7 @@ export async function diagnose(options: DoctorOptions, ports: DiagnosisPorts): P
     ...databaseLines(examinations, options),
     ...coordinatorLines(coordinators, options.cluster ?? owners[0]?.cluster),
     ...(await brokerLines(options, cluster ?? 'local', [...new Set(participants)], ports)),
+    ...signatureLines(options, coordinators, ports.environment),
   ];
 }
 

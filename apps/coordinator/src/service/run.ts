@@ -10,10 +10,10 @@ import {
   type Tracing,
 } from '@concordat/foundation';
 import { createCoordinator } from '../bootstrap.js';
-import { openListenerProblem } from '../auth-variables.js';
 import { parseConfig, type Config } from '../config.js';
 import { EngineModule } from '../engine.module.js';
 import { Lifecycle } from '../lifecycle.js';
+import { openListenerProblems, openListenerWarnings } from '../open-listeners.js';
 
 export interface RunOptions {
   /** called when REST is served and the node has begun to look for its group */
@@ -71,9 +71,7 @@ export async function runCoordinator(
     logger.info(
       `node ${config.nodeId} of cluster ${config.clusterName}: REST at ${config.tls ? 'https' : 'http'}://${formatAddress(config.http)}`,
     );
-    if (config.isOpen) {
-      logger.warn('CONCORDAT_AUTH is none: everybody who reaches the REST interface may do everything');
-    }
+    for (const warning of openListenerWarnings(config)) logger.warn(warning);
     onListening?.();
   } catch (error) {
     process.stderr.write(`${startFailure('coordinator', error, config.http)}\n`);
@@ -102,11 +100,11 @@ async function openTelemetryIfThere(): Promise<Tracing | undefined> {
  */
 export async function runFromEnvironment(environment: NodeJS.ProcessEnv): Promise<void> {
   const result = parseConfig(environment);
-  const problem = result.ok ? openListenerProblem(result.config) : undefined;
-  if (result.ok && !problem) {
+  const problems = result.ok ? openListenerProblems(result.config, environment) : result.problems;
+  if (result.ok && problems.length === 0) {
     await runCoordinator(result.config);
   } else {
-    process.stderr.write(`${formatProblems(result.ok ? [problem!] : result.problems)}\n`);
+    process.stderr.write(`${formatProblems(problems)}\n`);
     process.exitCode = EXIT.configuration;
   }
 }

@@ -54,7 +54,7 @@ const PROBLEM_ADVICE: Readonly<Record<ProblemCode, string>> = {
   MEMBER_CONFLICT:
     'Nothing happened. The group has other addresses for this node, or another node has these addresses; `GET /v1/cluster` shows them. A node that moves to another address needs a new id.',
   MEMBER_NOT_VERIFIED:
-    'Nothing happened. With TLS, start the node first, with its own certificate ([security](security.md#tls)); `detail` says what answers at the address.',
+    'Nothing happened. With TLS, start the node first, with its own certificate ([security](security.md#tls)); `detail` says what answers at the address, or what to set so that it can be seen.',
   MEMBERSHIP_CHANGING: 'Nothing happened; repeat the request when `changing` in `GET /v1/cluster` is false.',
   LAST_VOTER: 'Nothing happened; add another voter first.',
   NOT_A_VOTER:
