@@ -12,8 +12,45 @@ jest.setTimeout(180_000);
 
 /** With both roads there are streams and a broker. */
 const LINKS = process.env['CONCORDAT_NIGHTLY'] === '1' ? (['direct', 'kafka', 'both'] as const) : (['both'] as const);
-/** Enough for a transfer; each process takes a second to start. */
-const PARTS = ['coordinator-1', 'coordinator-2', 'coordinator-3', 'bank-a', 'bank-b', 'postgres-a', 'postgres-b'];
+/** What each scenario checks, beside the books; with Kafka the messages, too. */
+const SCENARIOS = {
+  intruder: {
+    checks: [
+      'at REST, somebody without a credential',
+      'at REST, somebody with the stolen token of an operator',
+      'at the port for nodes, a node that is none',
+      'at REST, somebody with the stolen token of a client',
+      'the list of transactions shows the stolen token only its own',
+      'the transfer still waits, as before',
+      'and ends as its client wants',
+      'at the service inventory of the shop, a caller that is none',
+      'refused contexts are counted',
+      'everything that was refused is counted',
+      'everything that coordinators have refused is in their audits',
+    ],
+    onDirect: ['at the port for direct streams, a participant that is none'],
+    onKafka: ['forged and repeated messages'],
+  },
+  'rotate-certificates': {
+    checks: [
+      'no client was refused meanwhile',
+      'no transfer has failed',
+      'no message became a dead letter',
+      'somebody who has kept what is retired',
+    ],
+    onDirect: [],
+    onKafka: ['messages by retired keys'],
+  },
+} as const;
+const BOOKS = [
+  'every client was answered',
+  'pg_prepared_xacts empty',
+  'in-doubt list empty',
+  'sum of money',
+  'per-account replay',
+  'all nodes agree with what clients were told',
+];
+const SCENARIO_TIMEOUT_MS = 250_000;
 
 describe.each(LINKS)('a secured local system on the link %s', (link) => {
   let system: LocalSystem;
@@ -22,7 +59,7 @@ describe.each(LINKS)('a secured local system on the link %s', (link) => {
   let ask: typeof globalThis.fetch;
 
   beforeAll(async () => {
-    system = await startLocalSystem({ link, isSecure: true, only: link === 'direct' ? PARTS : [...PARTS, 'kafka'] });
+    system = await startLocalSystem({ link, isSecure: true });
     state = await system.systemFile();
     security = LocalSecurity.of(system.directory, state.clusterName);
     ask = tlsFetch(() => ({ ca: readFileSync(security.certificates.caFile) }));
@@ -90,4 +127,15 @@ describe.each(LINKS)('a secured local system on the link %s', (link) => {
       describeSecuredBroker(() => ({ link, system, state, security, coordinators: coordinators(), metrics }));
     });
   }
+
+  // the last ones: they replace the authority and every credential
+  it.each(['intruder', 'rotate-certificates'] as const)(
+    'stands the scenario %s',
+    async (name) => {
+      const { checks, onDirect, onKafka } = SCENARIOS[name];
+      const expected = [...checks, ...(link === 'kafka' ? [] : onDirect), ...(link === 'direct' ? [] : onKafka)];
+      expect((await system.scenario(name)).toSorted()).toEqual([...expected, ...BOOKS].toSorted());
+    },
+    SCENARIO_TIMEOUT_MS,
+  );
 });

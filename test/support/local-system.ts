@@ -29,6 +29,12 @@ export interface LocalSystem {
   systemFile(): Promise<SystemFile>;
   /** Starts processes of the system that have died, as `npm run lab -- restart <name …>` does, and says what it says. */
   restart(...names: readonly string[]): Promise<string>;
+  /**
+   * Runs a failure scenario in it, as `npm run lab -- <name>` does, and returns the checks that it has made.
+   *
+   * @throws Error with what it said last, when a check did not hold
+   */
+  scenario(name: string): Promise<string[]>;
   /** Ends all of its processes and removes its directory. May be called twice. */
   stop(): Promise<void>;
 }
@@ -56,6 +62,7 @@ const PORTS = [
 const OFFSETS = { first: 10_000, last: 23_000, step: 100 };
 const START_TIMEOUT_MS = 180_000;
 const STOP_TIMEOUT_MS = 60_000;
+const SCENARIO_TIMEOUT_MS = 240_000;
 
 /**
  * Starts a local system of real processes by the lab's own command, in a temporary directory and on free
@@ -78,16 +85,17 @@ export async function startLocalSystem(options: LocalSystemOptions = {}): Promis
     const systemFile = async (): Promise<SystemFile> =>
       JSON.parse(await readFile(join(directory, 'system.json'), 'utf8')) as SystemFile;
     const { kafkaBrokers } = await systemFile();
+    const lab = (words: readonly string[], timeoutMs: number): Promise<string> =>
+      runLab(['lab', ...words, '--directory', directory, '--port-offset', offset], timeoutMs, environment);
     return {
       kafkaBrokers: kafkaBrokers.split(','),
       directory,
       systemFile,
-      restart: (...names) =>
-        runLab(
-          ['lab', 'restart', ...names, '--directory', directory, '--port-offset', offset],
-          START_TIMEOUT_MS,
-          environment,
-        ),
+      restart: (...names) => lab(['restart', ...names], START_TIMEOUT_MS),
+      scenario: async (name) => {
+        const output = await lab([name], SCENARIO_TIMEOUT_MS);
+        return [...output.matchAll(/ holds {3}([^:]+): /g)].map(([, check]) => check!);
+      },
       stop,
     };
   } catch (error) {

@@ -65,7 +65,7 @@ export interface GrpcTransportOptions {
   /** default: `require`; without `tls` it means nothing */
   readonly tlsMode?: TransportTlsMode;
   readonly logger?: Logger;
-  /** told of refused connections and streams, once for each host and reason, and of the first 100 only */
+  /** told of every refused connection and stream, in the caller's time: whoever writes them down bounds them */
   readonly onRefused?: (refusal: TransportRefusal) => void;
   readonly clock?: Clock;
   readonly random?: Random;
