@@ -13,6 +13,8 @@ import {
   type ArgumentsHost,
   type ExceptionFilter,
 } from '@nestjs/common';
+import axios from 'axios';
+import { firstValueFrom } from 'rxjs';
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { HttpAdapterHost } from '@nestjs/core';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -69,20 +71,29 @@ class InventoryController {
 }
 
 interface Plan {
-  readonly via: 'fetch' | 'axios';
+  readonly via: 'fetch' | 'axios' | 'Observables of axios' | 'axios behind interceptors';
   readonly path: string;
   readonly body?: unknown;
   readonly catchError?: boolean;
 }
 
 let inventoryUrl: string;
+const BEHIND_INTERCEPTORS = Symbol('BEHIND_INTERCEPTORS');
 
 @Controller()
 class OrdersController {
   constructor(
     @Inject(GlobalTransactions) private readonly transactions: GlobalTransactions,
     @Inject(HttpService) private readonly http: HttpService,
-  ) {}
+    @Inject(BEHIND_INTERCEPTORS) private readonly behind: HttpService,
+  ) {
+    const { request, response } = behind.axiosRef.interceptors;
+    request.use((config) => ({ ...config, headers: config.headers.concat({ 'x-tenant': 'a' }) }));
+    response.use(
+      (answer) => answer.data as never,
+      () => Promise.reject(new Error('the interceptor made another error')),
+    );
+  }
 
   @GlobalTransaction()
   @Post('checkout')
@@ -99,6 +110,8 @@ class OrdersController {
   private async call({ via, path, body = {} }: Plan): Promise<unknown> {
     const url = `${inventoryUrl}/${path}`;
     if (via === 'axios') return (await this.http.axiosRef.post<unknown>(url, body)).data;
+    if (via === 'Observables of axios') return (await firstValueFrom(this.http.post<unknown>(url, body))).data;
+    if (via === 'axios behind interceptors') return this.behind.axiosRef.post(url, body);
     const response = await fetch(url, {
       method: 'POST',
       body: JSON.stringify(body),
@@ -120,6 +133,7 @@ beforeEach(async () => {
   orders = await services.start('orders', {
     controllers: [OrdersController],
     imports: [{ module: HttpModule }],
+    providers: [{ provide: BEHIND_INTERCEPTORS, useFactory: () => new HttpService(axios.create()) }],
     options: { propagateTo: [inventory.host] },
   });
 });
@@ -137,71 +151,75 @@ async function checkout(plan: Plan): Promise<{ status: number; body: Record<stri
 
 const lastAnswer = (): string | undefined => [...services.system.begun.values()].at(-1)?.answer?.outcome;
 
-describe.each(['fetch', 'axios'] as const)('services that call each other by %s', (via) => {
-  it('commit together', async () => {
-    const { status, body } = await checkout({ via, path: 'reservations', body: { word: 'reservation' } });
-    expect(status).toBe(201);
-    expect([...services.system.begun.keys()]).toEqual([body['id']]);
-    expect([orders.database.words, inventory.database.words]).toEqual([['order'], ['reservation']]);
-  });
-
-  it('abort together when the callee fails and the caller lets it through', async () => {
-    const { status } = await checkout({ via, path: 'reservations', body: { word: 'reservation', fail: true } });
-    expect(status).toBe(500);
-    expect([orders.database.words, inventory.database.words, lastAnswer()]).toEqual([[], [], 'aborted']);
-  });
-
-  it('go on without the callee’s work when the caller catches its failure', async () => {
-    const { body } = await checkout({ via, path: 'reservations', body: { word: 'x', fail: true }, catchError: true });
-    expect(body).toEqual({ caught: true });
-    expect([orders.database.words, inventory.database.words, lastAnswer()]).toEqual([['order'], [], 'committed']);
-  });
-
-  it('abort when an exception filter of the callee answers 200 after its failure', async () => {
-    const { status } = await checkout({ via, path: 'soothing' });
-    expect(status).toBe(500);
-    expect([orders.database.words, inventory.database.words, lastAnswer()]).toEqual([[], [], 'aborted']);
-  });
-
-  it('abort when the callee does not prove that it has joined, also when the caller hides the error', async () => {
-    for (const catchError of [false, true]) {
-      const { status } = await checkout({ via, path: 'local', catchError });
-      expect([status, orders.database.words, lastAnswer()]).toEqual([500, [], 'aborted']);
-    }
-  });
-
-  it('abort when the connection breaks before an answer', async () => {
-    const broken = createServer((incoming) => incoming.socket.destroy());
-    const port = await listen(broken);
-    const { propagateTo } = orders.transactions.settings;
-    const known = propagateTo.audienceOf.bind(propagateTo);
-    propagateTo.audienceOf = (destination) => (destination === `127.0.0.1:${port}` ? destination : known(destination));
-    inventoryUrl = `http://127.0.0.1:${port}`;
-    const { status } = await checkout({ via, path: 'x', catchError: true });
-    expect([status, lastAnswer()]).toEqual([500, 'aborted']);
-    broken.close();
-  });
-
-  it('do not pass the context on by a redirect', async () => {
-    let seen: string | string[] | undefined;
-    const other = createServer((incoming, outgoing) => {
-      seen = incoming.headers['concordat-transaction'];
-      outgoing.end('{}');
+describe.each(['fetch', 'axios', 'Observables of axios', 'axios behind interceptors'] as const)(
+  'services that call each other by %s',
+  (via) => {
+    it('commit together', async () => {
+      const { status, body } = await checkout({ via, path: 'reservations', body: { word: 'reservation' } });
+      expect(status).toBe(201);
+      expect([...services.system.begun.keys()]).toEqual([body['id']]);
+      expect([orders.database.words, inventory.database.words]).toEqual([['order'], ['reservation']]);
     });
-    const otherPort = await listen(other);
-    const redirecting = createServer((_incoming, outgoing) =>
-      outgoing.writeHead(307, { location: `http://127.0.0.1:${otherPort}/` }).end(),
-    );
-    const port = await listen(redirecting);
-    const { propagateTo } = orders.transactions.settings;
-    propagateTo.audienceOf = (destination) => (destination === `127.0.0.1:${port}` ? destination : undefined);
-    inventoryUrl = `http://127.0.0.1:${port}`;
-    expect((await checkout({ via, path: '' })).status).toBe(500);
-    expect(seen).toBeUndefined();
-    other.close();
-    redirecting.close();
-  });
-});
+
+    it('abort together when the callee fails and the caller lets it through', async () => {
+      const { status } = await checkout({ via, path: 'reservations', body: { word: 'reservation', fail: true } });
+      expect(status).toBe(500);
+      expect([orders.database.words, inventory.database.words, lastAnswer()]).toEqual([[], [], 'aborted']);
+    });
+
+    it('go on without the callee’s work when the caller catches its failure', async () => {
+      const { body } = await checkout({ via, path: 'reservations', body: { word: 'x', fail: true }, catchError: true });
+      expect(body).toEqual({ caught: true });
+      expect([orders.database.words, inventory.database.words, lastAnswer()]).toEqual([['order'], [], 'committed']);
+    });
+
+    it('abort when an exception filter of the callee answers 200 after its failure', async () => {
+      const { status } = await checkout({ via, path: 'soothing' });
+      expect(status).toBe(500);
+      expect([orders.database.words, inventory.database.words, lastAnswer()]).toEqual([[], [], 'aborted']);
+    });
+
+    it('abort when the callee does not prove that it has joined, also when the caller hides the error', async () => {
+      for (const catchError of [false, true]) {
+        const { status } = await checkout({ via, path: 'local', catchError });
+        expect([status, orders.database.words, lastAnswer()]).toEqual([500, [], 'aborted']);
+      }
+    });
+
+    it('abort when the connection breaks before an answer', async () => {
+      const broken = createServer((incoming) => incoming.socket.destroy());
+      const port = await listen(broken);
+      const { propagateTo } = orders.transactions.settings;
+      const known = propagateTo.audienceOf.bind(propagateTo);
+      propagateTo.audienceOf = (destination) =>
+        destination === `127.0.0.1:${port}` ? destination : known(destination);
+      inventoryUrl = `http://127.0.0.1:${port}`;
+      const { status } = await checkout({ via, path: 'x', catchError: true });
+      expect([status, lastAnswer()]).toEqual([500, 'aborted']);
+      broken.close();
+    });
+
+    it('do not pass the context on by a redirect', async () => {
+      let seen: string | string[] | undefined;
+      const other = createServer((incoming, outgoing) => {
+        seen = incoming.headers['concordat-transaction'];
+        outgoing.end('{}');
+      });
+      const otherPort = await listen(other);
+      const redirecting = createServer((_incoming, outgoing) =>
+        outgoing.writeHead(307, { location: `http://127.0.0.1:${otherPort}/` }).end(),
+      );
+      const port = await listen(redirecting);
+      const { propagateTo } = orders.transactions.settings;
+      propagateTo.audienceOf = (destination) => (destination === `127.0.0.1:${port}` ? destination : undefined);
+      inventoryUrl = `http://127.0.0.1:${port}`;
+      expect((await checkout({ via, path: '' })).status).toBe(500);
+      expect(seen).toBeUndefined();
+      other.close();
+      redirecting.close();
+    });
+  },
+);
 
 describe('a joining handler', () => {
   const context = (audience: string): string =>

@@ -2,7 +2,7 @@ import type { CallHandler, ExecutionContext } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { ClientKafka } from '@nestjs/microservices';
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { defer, firstValueFrom, lastValueFrom, throwError } from 'rxjs';
+import { defer, firstValueFrom, lastValueFrom, merge, of, throwError, timeout, type Observable } from 'rxjs';
 import { ContextCodec, derivedBranchId } from '@concordat/participant';
 import { GLOBAL_TEST_KEY, GlobalSystem, type FakeService } from '@concordat/participant/testing';
 import { incomingOf } from './incoming.js';
@@ -127,6 +127,8 @@ class BrokerlessClient extends ClientKafka {
 
   readonly sent: { headers: Record<string, unknown> }[] = [];
   answer: Record<string, unknown> = {};
+  /** nobody replies */
+  isSilent = false;
 
   override async connect(): Promise<never> {
     return undefined as never;
@@ -145,6 +147,7 @@ class BrokerlessClient extends ClientKafka {
       headers: Record<string, unknown>;
     };
     this.sent.push(message);
+    if (this.isSilent) return;
     const headers = {
       kafka_correlationId: Buffer.from('1'),
       'kafka_nest-is-disposed': Buffer.alloc(1),
@@ -189,6 +192,35 @@ describe("Nest's client for Kafka", () => {
     expect(await send()).toBe('paid');
     await orders.transactions.run({}, () => firstValueFrom(client.send('another', {})));
     expect(client.sent.map(({ headers }) => Object.keys(headers))).toEqual([[], []]);
+  });
+
+  it.each<[string, () => Observable<unknown>]>([
+    ['a request', () => client.send(TOPIC, {})],
+    ['an event', () => client.emit('requested', {})],
+  ])('ends the call at once when it cannot even make %s', async (_what, make) => {
+    const broken = new BrokerlessClient();
+    const refuse = (): never => {
+      throw new Error('made by hand');
+    };
+    broken.send = refuse;
+    broken.emit = refuse;
+    client = broken;
+    joinClientProxy(client, orders.transactions);
+    const doomed = orders.transactions.run({ timeoutMs: 60_000 }, async () => {
+      await expect(lastValueFrom(defer(make))).rejects.toThrow('made by hand');
+    });
+    await expect(doomed).rejects.toMatchObject({ doom: { code: 'NOT_JOINED' } });
+  });
+
+  it.each<[string, (answers: Observable<unknown>) => Promise<unknown>]>([
+    ['gives up', (answers) => lastValueFrom(answers.pipe(timeout(1)))],
+    ['waits for something else as well', (answers) => firstValueFrom(merge(answers, of('else')))],
+  ])('ends the call at once when its caller %s', async (_what, wait) => {
+    client.isSilent = true;
+    const doomed = orders.transactions.run({ timeoutMs: 60_000 }, async () => {
+      await wait(client.send(TOPIC, {})).catch(() => undefined);
+    });
+    await expect(doomed).rejects.toMatchObject({ doom: { code: 'NOT_JOINED', by: TOPIC } });
   });
 
   it('dooms the transaction when the request fails before it is sent', async () => {

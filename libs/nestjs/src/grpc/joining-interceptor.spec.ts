@@ -1,10 +1,14 @@
 import {
   Client,
+  InterceptingCall,
   Metadata,
   Server,
   ServerCredentials,
   credentials,
   status,
+  type CallOptions,
+  type ClientUnaryCall,
+  type Interceptor,
   type ServiceError,
   type handleUnaryCall,
 } from '@grpc/grpc-js';
@@ -23,6 +27,7 @@ let orders: FakeService;
 let inventory: FakeService;
 let server: Server;
 let client: Client;
+let destination: string;
 let handler: () => Promise<string>;
 let joins: boolean;
 
@@ -64,7 +69,7 @@ beforeEach(async () => {
       error ? reject(error) : resolve(bound),
     ),
   );
-  const destination = `127.0.0.1:${port}`;
+  destination = `127.0.0.1:${port}`;
   orders = system.service('orders', { propagateTo: [{ destination, audience: 'inventory' }] });
   client = new Client(destination, credentials.createInsecure(), {
     interceptors: [joiningInterceptor(orders.transactions, destination)],
@@ -81,24 +86,32 @@ afterEach(() => {
   server.forceShutdown();
 });
 
-function reserve(): Promise<string> {
+function clientWith(...interceptors: Interceptor[]): void {
+  client.close();
+  const inside = interceptors.length > 1 ? [] : [joiningInterceptor(orders.transactions, destination)];
+  client = new Client(destination, credentials.createInsecure(), { interceptors: [...interceptors, ...inside] });
+}
+
+function reserve(options: CallOptions = {}, then: (call: ClientUnaryCall) => void = () => undefined): Promise<string> {
   return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(
+    const call = client.makeUnaryRequest(
       PATH,
       text.serialize,
       text.deserialize,
       'lamp',
       new Metadata(),
+      options,
       (error: ServiceError | null, value) => (error ? reject(error) : resolve(value!)),
     );
+    then(call);
   });
 }
 
-const run = <T>(work: () => Promise<T>): Promise<T> => orders.transactions.run({ timeoutMs: 10_000 }, work);
+const run = <T>(work: () => Promise<T>): Promise<T> => orders.transactions.run({ timeoutMs: 60_000 }, work);
 
 describe('calls over gRPC', () => {
   it('join, and bring the proof back in their metadata', async () => {
-    expect(await run(reserve)).toBe('reserved');
+    expect(await run(() => reserve())).toBe('reserved');
     expect(inventory.words).toEqual(['reservation']);
   });
 
@@ -125,6 +138,57 @@ describe('calls over gRPC', () => {
   it('that nobody answers doom the transaction', async () => {
     server.forceShutdown();
     const doomed = run(() => reserve().catch(() => undefined));
+    await expect(doomed).rejects.toMatchObject({ doom: { code: 'NOT_JOINED' } });
+  });
+
+  it('that an interceptor around them never starts are none', async () => {
+    const cached: Interceptor = (options, nextCall) =>
+      new InterceptingCall(nextCall(options), {
+        start: (_metadata, listener) => {
+          listener.onReceiveMetadata(new Metadata());
+          listener.onReceiveMessage('cached');
+          listener.onReceiveStatus({ code: status.OK, details: '', metadata: new Metadata() });
+        },
+        sendMessage: () => undefined,
+        halfClose: () => undefined,
+      });
+    clientWith(cached);
+    await run(async () => {
+      await orders.transactions.currentClient()!.query('add order');
+      expect(await reserve()).toBe('cached');
+    });
+    expect([orders.words, inventory.words]).toEqual([['order'], []]);
+  });
+
+  it('that nobody sends, because an interceptor fails, are none', async () => {
+    clientWith(() => {
+      throw new Error('no token');
+    });
+    await run(async () => {
+      await orders.transactions.currentClient()!.query('add order');
+      await expect(reserve()).rejects.toThrow('no token');
+    });
+    expect(orders.words).toEqual(['order']);
+  });
+
+  it('that fail below doom the transaction, at once', async () => {
+    const failing: Interceptor = (options, nextCall) =>
+      new InterceptingCall(nextCall(options), {
+        start: () => {
+          throw new Error('no channel');
+        },
+      });
+    clientWith(joiningInterceptor(orders.transactions, destination), failing);
+    const doomed = run(() => reserve().catch(() => undefined));
+    await expect(doomed).rejects.toMatchObject({ doom: { code: 'NOT_JOINED' } });
+  });
+
+  it.each<[string, (call: ClientUnaryCall) => void, CallOptions]>([
+    ['cancelled', (call) => call.cancel(), {}],
+    ['not answered in time', () => undefined, { deadline: Date.now() }],
+  ])('that are %s doom the transaction, at once', async (_what, stop, options) => {
+    handler = () => new Promise(() => undefined);
+    const doomed = run(() => reserve(options, stop).catch(() => undefined));
     await expect(doomed).rejects.toMatchObject({ doom: { code: 'NOT_JOINED' } });
   });
 

@@ -1,4 +1,4 @@
-import { InterceptingCall, Metadata, status, type Interceptor } from '@grpc/grpc-js';
+import { InterceptingCall, Metadata, status, type Interceptor, type Listener } from '@grpc/grpc-js';
 import type { GlobalTransactions, OutgoingCall } from '@concordat/participant';
 
 /**
@@ -9,34 +9,45 @@ import type { GlobalTransactions, OutgoingCall } from '@concordat/participant';
  */
 export function joiningInterceptor(transactions: GlobalTransactions, destination: string): Interceptor {
   return (options, nextCall) => {
-    const call = transactions.outgoing(destination);
-    const inner = nextCall(options);
-    if (!call) return new InterceptingCall(inner);
-    return new InterceptingCall(inner, {
-      start: (metadata, _listener, next) => {
-        for (const [name, value] of Object.entries(call.headers)) metadata.set(name, value);
-        let proof = new Metadata();
-        next(metadata, {
-          onReceiveMetadata: (received, pass) => {
-            proof = received;
-            pass(received);
-          },
-          onReceiveStatus: (end, pass) => {
-            try {
-              report(call, end, proof);
-              pass(end);
-            } catch (error) {
-              const details = error instanceof Error ? error.message : String(error);
-              pass({ ...end, code: status.FAILED_PRECONDITION, details });
-            }
-          },
-        });
+    let call: OutgoingCall | undefined;
+    return new InterceptingCall(nextCall(options), {
+      // not before: an interceptor around this one may never start it
+      start: (metadata, listener, next) => {
+        const begun = transactions.outgoing(destination);
+        if (!begun) return next(metadata, listener);
+        call = begun;
+        try {
+          for (const [name, value] of Object.entries(begun.headers)) metadata.set(name, value);
+          next(metadata, proving(begun));
+        } catch (error) {
+          begun.failed(error);
+          throw error;
+        }
       },
       cancel: (next) => {
-        call.failed(new Error('the call was cancelled'));
+        call?.failed(new Error('the call was cancelled'));
         next();
       },
     });
+  };
+}
+
+function proving(call: OutgoingCall): Listener {
+  let proof = new Metadata();
+  return {
+    onReceiveMetadata: (received, pass) => {
+      proof = received;
+      pass(received);
+    },
+    onReceiveStatus: (end, pass) => {
+      try {
+        report(call, end, proof);
+        pass(end);
+      } catch (error) {
+        const details = error instanceof Error ? error.message : String(error);
+        pass({ ...end, code: status.FAILED_PRECONDITION, details });
+      }
+    },
   };
 }
 

@@ -39,7 +39,12 @@ export class OutgoingCall {
   ) {
     this.headers = callHeaders(context, traceparent);
     this.offeringHeaders = mayName ? { ...this.headers, ...OFFER_HEADERS } : this.headers;
-    this.release = scope.occupy();
+    const release = scope.occupy();
+    const end = scope.transaction.callsUnderWay.begin(context);
+    this.release = () => {
+      end();
+      release();
+    };
   }
 
   /**

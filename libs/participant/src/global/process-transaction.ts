@@ -8,6 +8,7 @@ import {
   type SavepointOwner,
   type Savepoints,
 } from '../postgres/index.js';
+import { CallsUnderWay } from './calls-under-way.js';
 import { GlobalTransactionAbortedError, RollbackOnlyError, type Doom } from './errors.js';
 import { HookList } from './hooks.js';
 import type { ExpectedMarker } from './derived-branch-id.js';
@@ -76,6 +77,8 @@ export class ProcessTransaction {
   readonly deliveries = new Map<string, Promise<unknown>>();
   /** branches that consumers of this transaction's messages have yet to enlist */
   readonly expected = new Map<BranchId, ExpectedMarker>();
+  /** those that have no answer yet */
+  readonly callsUnderWay = new CallsUnderWay();
   /** somebody waits for the end of its session */
   isWatched = false;
   private opening: Promise<OpenSession> | undefined;

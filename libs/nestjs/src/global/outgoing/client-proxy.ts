@@ -8,6 +8,7 @@ import {
   reportPlace,
   type GlobalTransactions,
   type OutgoingCall,
+  type OutgoingMessage,
 } from '@concordat/participant';
 import { NESTJS_PACKAGE } from '../../one-copy.js';
 import { PACKET_METADATA, ProvenReply } from '../carriers.js';
@@ -80,7 +81,7 @@ function emitJoining(proxy: Proxy, modules: ReadonlySet<GlobalTransactions>): vo
   proxy.emit = (pattern, data) => {
     const topic = proxy.normalizePattern(pattern);
     const message = messageOf(modules, topic);
-    const placed = sending.run(message, () => emit(pattern, data)); // hot: it is on its way now
+    const placed = begun(message, () => emit(pattern, data)); // hot: it is on its way now
     if (message) {
       placed.subscribe({
         next: (places) => reportPlace(message, topic, places),
@@ -108,9 +109,19 @@ function wrapClient(proxy: Proxy, modules: ReadonlySet<GlobalTransactions>): voi
         error: (error) => back(() => subscriber.error(error)),
         complete: () => back(() => subscriber.complete()),
       };
-      const answers = sending.run(call, () => send(pattern, data));
+      const answers = begun(call, () => send(pattern, data));
       return sending.run(call, () => (call ? follow(answers, call) : withoutCall(answers)).subscribe(inside));
     });
+}
+
+/** What the client makes of a request. What it throws at once is the end of the call, or of the message. */
+function begun<T>(call: OutgoingCall | OutgoingMessage | undefined, request: () => T): T {
+  try {
+    return sending.run(call, request);
+  } catch (error) {
+    call?.failed(error);
+    throw error;
+  }
 }
 
 /** Runs work inside the methods that run now. */

@@ -15,6 +15,14 @@ export function messageOf(modules: Iterable<GlobalTransactions>, topic: string):
   return innermost(modules, (one) => one.consumersOf(topic) !== undefined)?.outgoingMessage(topic);
 }
 
+/** Whether a call that has this context is being made already, by whoever has passed its request on to here. */
+export function isUnderWay(modules: Iterable<GlobalTransactions>, context: unknown): boolean {
+  if (typeof context !== 'string') return false;
+  for (const transactions of modules)
+    if (transactions.currentScope()?.transaction.callsUnderWay.has(context)) return true;
+  return false;
+}
+
 function innermost(
   modules: Iterable<GlobalTransactions>,
   propagates: (transactions: GlobalTransactions) => boolean,

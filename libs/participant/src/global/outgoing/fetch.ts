@@ -1,5 +1,6 @@
+import { CONTEXT_HEADER } from '../context-header.js';
 import type { GlobalTransactions } from '../global-transactions.js';
-import { callOf } from './calls.js';
+import { callOf, isUnderWay } from './calls.js';
 
 type Fetch = typeof globalThis.fetch;
 
@@ -36,13 +37,17 @@ function wrap(): SharedFetch {
   const modules = new Set<GlobalTransactions>();
   const wrapper: Fetch = async (input, init) => {
     const host = hostOf(input);
-    const call = host === undefined ? undefined : callOf(modules, host);
-    if (!call) return original(input, init);
+    if (host === undefined || ![...modules].some((one) => one.propagatesTo(host))) return original(input, init);
+    // before the call begins: what is no header is an error of the caller, and nothing was sent
     const headers = new Headers(init?.headers ?? (input instanceof Request ? input.headers : undefined));
+    const redirect = init?.redirect === 'error' ? 'error' : 'manual';
+    const isCarried = isUnderWay(modules, headers.get(CONTEXT_HEADER) ?? undefined);
+    const call = isCarried ? undefined : callOf(modules, host);
+    if (!call) return original(input, { ...init, redirect });
     for (const [name, value] of Object.entries(call.offeringHeaders)) headers.set(name, value);
     let response: Response;
     try {
-      response = await original(input, { ...init, headers, redirect: init?.redirect === 'error' ? 'error' : 'manual' });
+      response = await original(input, { ...init, headers, redirect });
     } catch (error) {
       call.failed(error);
       throw error;
