@@ -62,13 +62,18 @@ export class LocalAuthority {
 
   /** Each authority has a key of its own. Two that are trusted at once need different names. */
   static create(name: string): LocalAuthority {
+    return LocalAuthority.of(name, { name });
+  }
+
+  /** @param issuer without a key: the authority itself */
+  private static of(name: string, issuer: { readonly name: string; readonly key?: KeyObject }): LocalAuthority {
     const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const extensions = [
       extension(oids.basicConstraints, true, sequence(boolean(true))),
       extension(oids.keyUsage, true, bitString(Uint8Array.of(0b0000_0100), 2)), // may sign certificates
     ];
-    const fields = { issuer: name, subject: name, publicKey, notAfter: latest, extensions };
-    return new LocalAuthority(name, privateKey, certificateOf(fields, privateKey));
+    const fields = { issuer: issuer.name, subject: name, publicKey, notAfter: latest, extensions };
+    return new LocalAuthority(name, privateKey, certificateOf(fields, issuer.key ?? privateKey));
   }
 
   /** The authority whose certificate and key (`key`) were kept. @throws when one of them is none, or not of the other */
@@ -83,6 +88,11 @@ export class LocalAuthority {
   /** The authority's private key in PEM, to be kept where nobody else can read it. */
   get key(): Buffer {
     return pemOf(this.privateKey);
+  }
+
+  /** An intermediate authority: whoever trusts this one trusts what it issues, if its certificate comes along. */
+  issueAuthority(name: string): LocalAuthority {
+    return LocalAuthority.of(name, { name: this.name, key: this.privateKey });
   }
 
   /** A new certificate with a new key, for servers and clients. */
