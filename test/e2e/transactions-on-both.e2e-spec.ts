@@ -9,16 +9,11 @@ import { describeTransactions } from './transactions-suite.js';
 
 jest.setTimeout(180_000);
 
-/** Each of the two links has these tests already; together they differ where one of them fails. */
-const IS_NIGHTLY = process.env['CONCORDAT_NIGHTLY'] === '1';
-
 describe('a whole system on real PostgreSQL with direct streams beside Kafka', () => {
   const system = useSystem('both');
 
-  if (IS_NIGHTLY) {
-    describeTransactions(system);
-    describeCrashPoints(system);
-  }
+  describeTransactions(system);
+  describeCrashPoints(system);
   describeGarbage(system);
 
   it('kill -9 of the broker: work goes on, also with another leader and a restarted bank, and outcomes follow', async () => {
