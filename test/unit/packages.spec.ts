@@ -10,7 +10,7 @@ const root = path.resolve(import.meta.dirname, '../..');
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
 const json = (file: string): unknown => JSON.parse(read(file));
 
-const repository = json('package.json') as { version: string; private: boolean };
+const repository = json('package.json') as { version: string; private: boolean; bin: Record<string, string> };
 const packages = readWorkspaces(root);
 const names = packages.map(({ manifest }) => manifest.name);
 const cases = packages.map((item) => [item.manifest.name, item] as const);
@@ -47,7 +47,7 @@ function awaitsAtTopLevel(text: string): boolean {
 }
 
 describe('the packages', () => {
-  it('are those of the issue, and the repository itself is none', () => {
+  it('are these, and the repository itself is none', () => {
     expect(names).toEqual(
       expect.arrayContaining([
         'concordat',
@@ -57,6 +57,12 @@ describe('the packages', () => {
       ]),
     );
     expect(repository.private).toBe(true);
+  });
+
+  // without it, npx would ask the registry for a package of that name, in a clone without node_modules
+  it('have their command in a fresh clone too', () => {
+    expect(Object.keys(repository.bin)).toEqual(['concordat']);
+    expect(read(repository.bin['concordat']!)).toContain('runBuilt(');
   });
 
   it('are one version, together with the repository and the constant', () => {
