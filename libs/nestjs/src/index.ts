@@ -95,6 +95,7 @@ export {
   type ParticipantFailpoint,
   type ParticipantLimits,
   type ParticipantMetrics,
+  type PostgresClientOptions,
   type PostgresConnectionSettings,
   type PostgresContext,
   type PostgresResourceManagerSettings,

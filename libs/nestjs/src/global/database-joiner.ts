@@ -21,6 +21,7 @@ export class DatabaseJoiner implements OnModuleInit, OnApplicationShutdown {
     const { logger } = this.transactions.ports;
     this.leave = joinSources(this.options, () => this.transactions.currentScope() ?? this.participant.currentWork(), {
       onOutsideUse: (sentence) => logger.warn(sentence),
+      logger,
     });
   }
 

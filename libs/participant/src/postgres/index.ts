@@ -4,9 +4,9 @@ export {
   SelfBlockedError,
   type PostgresSetupErrorCode,
 } from './errors.js';
+export { describeUrl } from './connections/client-options.js';
 export { postgresConnection } from './connections/connection-config.js';
 export { SSL_MODES, tlsFault } from './connections/ssl-mode.js';
-export { describeUrl } from './inspection/connection-faults.js';
 export { examineDatabase, type Examination, type ExaminationOptions } from './inspection/examine-database.js';
 export type { Migrated } from './migrations/apply-migrations.js';
 export { migrateLedger, type LedgerMigrationOptions } from './migrations/migrate-ledger.js';
@@ -14,7 +14,13 @@ export { runtimeGrants } from './migrations/runtime-grants.js';
 export type { BranchClient } from './session/guarded-client.js';
 export { PostgresResourceManager, type PostgresResourceManagerPorts } from './postgres-resource-manager.js';
 export type { PostgresContext } from './session/context.js';
-export type { PostgresConnectionSettings, PostgresResourceManagerSettings, PostgresTls, SslMode } from './settings.js';
+export type {
+  PostgresClientOptions,
+  PostgresConnectionSettings,
+  PostgresResourceManagerSettings,
+  PostgresTls,
+  SslMode,
+} from './settings.js';
 export {
   isWithin,
   joinDataSource,

@@ -13,7 +13,7 @@ import { examineDatabase } from './inspection/examine-database.js';
 import { migrateLedger } from './migrations/migrate-ledger.js';
 import { PostgresResourceManager } from './postgres-resource-manager.js';
 import type { Work } from './session/context.js';
-import type { PostgresConnectionSettings, PostgresResourceManagerSettings } from './settings.js';
+import type { PostgresClientOptions, PostgresConnectionSettings, PostgresResourceManagerSettings } from './settings.js';
 import { threePhaseBranch } from './testing/three-phase-database.js';
 import { branch } from './testing/two-phase-work.js';
 
@@ -167,6 +167,20 @@ describe('TLS to PostgreSQL', () => {
     await expect(open.manager.start()).rejects.toMatchObject({
       code: 'DATABASE_SECRET_UNUSABLE',
       message: expect.stringContaining('chmod 0600'),
+    });
+  });
+
+  it('is that of a pool with a key, which pg hides, and with the password bound to the certificate', async () => {
+    const [ca, cert, key] = ['ca.pem', 'client.pem', 'client.key'].map((name) =>
+      readFileSync(postgres.path(name), 'utf8'),
+    );
+    const place = { host: 'localhost', port: Number(new URL(postgres.server.url).port), database: 'postgres' };
+    const login = { user: 'certified', password: 'first', enableChannelBinding: true };
+    const pool = new Pool({ ...place, ...login, ssl: { ca: ca!, cert: cert!, key: key! } });
+    expect(await askOver({ connection: pool.options as PostgresClientOptions })).toBe('TLSv1.3');
+    const foreign = { ca: readFileSync(postgres.path('foreign-ca.pem')) };
+    expect(await askOver({ connection: { ...place, ...login, ssl: foreign } })).toMatchObject({
+      code: 'DATABASE_TLS_FAILED',
     });
   });
 

@@ -1,4 +1,5 @@
 import type { ConnectionOptions } from 'node:tls';
+import type { ClientConfig } from 'pg';
 import type { DataSource } from 'typeorm';
 
 /**
@@ -21,18 +22,43 @@ export interface PostgresTls {
   readonly negotiation?: 'postgres' | 'direct';
 }
 
-/** Where the database is, and how a service shows it who it is. */
+/**
+ * What the connections of a participant take over of a configuration of `pg`: where the server is, who connects, and
+ * what the sessions begin with (`options: '-c search_path=orders'`). As in `pg`, the variables of PostgreSQL stand for
+ * what it leaves out (PGHOST, PGUSER and so on), and what `connectionString` says comes first.
+ */
+export type PostgresClientOptions = Pick<
+  ClientConfig,
+  | 'connectionString'
+  | 'host'
+  | 'port'
+  | 'user'
+  | 'password'
+  | 'database'
+  | 'ssl'
+  | 'sslnegotiation'
+  | 'options'
+  | 'client_encoding'
+  | 'enableChannelBinding'
+>;
+
+/** Where the database is, and how a service shows it who it is. It needs `connectionString` or `connection`. */
 export interface PostgresConnectionSettings {
   /**
    * `postgres://user:password@host:port/database`; one role and one database for each participant. It may have libpq's
    * `sslmode`, `sslrootcert`, `sslcert`, `sslkey` and `sslnegotiation`
    */
-  readonly connectionString: string;
-  /** TLS, if the URL says nothing of it; or options of Node.js for it, asked for each connection. Default: plain text */
+  readonly connectionString?: string;
+  /** instead: as `new pg.Pool(…)` takes it, such as the `options` of a pool; other members of it do not count */
+  readonly connection?: PostgresClientOptions;
+  /**
+   * TLS, if URL and `connection` say nothing of it; or options of Node.js for it, asked for each connection. Default:
+   * plain text
+   */
   readonly tls?: PostgresTls | (() => ConnectionOptions);
   /**
-   * asked for each connection whose server wants a password: for passwords that change, such as tokens of a cloud. The
-   * URL has none then. One that throws is asked again with the next connection
+   * asked for each connection whose server wants a password: for passwords that change, such as tokens of a cloud. URL
+   * and `connection` have none then. One that throws is asked again with the next connection
    */
   readonly password?: () => string | Promise<string>;
   /** instead: a file of mode 0600 with the password, read for each connection */

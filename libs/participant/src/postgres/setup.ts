@@ -14,11 +14,12 @@ import type { DatabaseCheckCode, ParticipantNeeds } from '../checks/database-che
 import { DATABASE_CHECKS } from '../checks/database-checks.js';
 import type { DatabaseFacts } from '../checks/database-facts.js';
 import { ParticipantConfigurationError, ResourceManagerUnavailableError } from '../runtime/errors.js';
+import { describeConnection } from './connections/client-options.js';
 import { noticesImpostors, postgresConnection } from './connections/connection-config.js';
 import { destroy } from './connections/destroy.js';
 import { DEFAULT_WORK_CONNECTIONS, KEEP_ALIVE_AFTER_MS, connectionsOf } from './connections/pools.js';
 import { PostgresSetupError, type PostgresSetupErrorCode } from './errors.js';
-import { connectionFault, describeUrl } from './inspection/connection-faults.js';
+import { connectionFault } from './inspection/connection-faults.js';
 import { readDatabaseFacts } from './inspection/read-facts.js';
 import { applyMigrations } from './migrations/apply-migrations.js';
 import { readMigrations, type LedgerMigration } from './migrations/migrations.js';
@@ -192,7 +193,7 @@ export class PostgresSetup {
   }
 
   private where(): string {
-    return describeUrl(this.settings.connectionString);
+    return describeConnection(this.settings);
   }
 
   private async pause(delayMs: number): Promise<void> {

@@ -1,10 +1,23 @@
+import type { Logger } from '@concordat/foundation';
 import { GlobalConfigurationError } from '../global/index.js';
 import { joinDataSource, joinPool, type CurrentWork, type JoiningOptions, type Leave } from '../postgres/index.js';
-import { isDataSource, isPool, type DataSource, type Pool, type PostgresSource } from './postgres-source.js';
+import {
+  isDataSource,
+  isPool,
+  reportDifferences,
+  type DataSource,
+  type Pool,
+  type PostgresSource,
+} from './postgres-source.js';
 
 export interface Sources {
   readonly postgres: PostgresSource;
   readonly joining?: readonly (Pool | DataSource)[];
+}
+
+export interface JoiningSourcesOptions extends JoiningOptions {
+  /** told what the sources set on their own connections alone */
+  readonly logger?: Pick<Logger, 'info' | 'warn'>;
 }
 
 /**
@@ -14,9 +27,15 @@ export interface Sources {
  * @returns ends the joining
  * @throws GlobalConfigurationError
  */
-export function joinSources({ postgres, joining = [] }: Sources, current: CurrentWork, options: JoiningOptions): Leave {
-  const sources: readonly PostgresSource[] = 'connectionString' in postgres ? joining : [postgres, ...joining];
-  const leaves = [...new Set(sources)].map((source) => join(source, current, options));
+export function joinSources(
+  { postgres, joining = [] }: Sources,
+  current: CurrentWork,
+  { logger, ...options }: JoiningSourcesOptions,
+): Leave {
+  const sources = isDataSource(postgres) || isPool(postgres) ? [postgres, ...joining] : joining;
+  const unique = [...new Set(sources)];
+  if (logger) for (const source of unique) reportDifferences(source, logger);
+  const leaves = unique.map((source) => join(source, current, options));
   return () => {
     for (const leave of leaves) leave();
   };

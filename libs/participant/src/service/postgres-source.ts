@@ -1,5 +1,13 @@
+import type { Logger } from '@concordat/foundation';
 import { GlobalConfigurationError } from '../global/index.js';
-import type { PostgresResourceManagerSettings, joinDataSource, joinPool } from '../postgres/index.js';
+import { clientOptionsOf, limitsAmong, refusalOfOptions } from '../postgres/connections/client-options.js';
+import { isSetUpByListeners } from '../postgres/joining/join-pool.js';
+import type {
+  PostgresClientOptions,
+  PostgresResourceManagerSettings,
+  joinDataSource,
+  joinPool,
+} from '../postgres/index.js';
 
 type Settings = Omit<PostgresResourceManagerSettings, 'cluster' | 'participant'>;
 
@@ -17,64 +25,58 @@ export function isPool(source: PostgresSource): source is Pool {
   return 'options' in source && 'connect' in source && !isDataSource(source);
 }
 
-/** @throws GlobalConfigurationError when the source does not say where the database is */
+/** @throws GlobalConfigurationError when the source does not say where the database is, or says what no other can do */
 export function settingsOf(source: PostgresSource): Settings {
-  if ('connectionString' in source) return source;
-  if (isDataSource(source)) return ofDataSource(source);
-  if (isPool(source)) return connectionOf(source.options, 'the pool');
+  if (isDataSource(source))
+    return { connection: connectionOf(ofDataSource(source), 'the DataSource'), dataSource: source };
+  if (isPool(source)) return { connection: connectionOf(source.options, 'the pool') };
+  if ('connectionString' in source || 'connection' in source) return source;
   throw new GlobalConfigurationError(
-    'postgres is none of: a TypeORM DataSource, a pg.Pool, { connectionString: "postgres://…" }',
+    'postgres is none of: a TypeORM DataSource, a pg.Pool, { connectionString: "postgres://…" }, { connection: { host, … } }',
   );
 }
 
-function ofDataSource(source: DataSource): Settings {
+/** Says what the source sets on its own connections that does not hold on the sessions of global transactions. */
+export function reportDifferences(source: Pool | DataSource, logger: Pick<Logger, 'info' | 'warn'>): void {
+  const what = isPool(source) ? 'the pool' : 'the DataSource';
+  const names = limitsAmong(isDataSource(source) ? ofDataSource(source) : source.options);
+  if (names.length > 0) {
+    logger.info(
+      `${names.join(', ')} of ${what} ${names.length === 1 ? 'does' : 'do'} not hold in global transactions: the deadline ` +
+        '(timeoutMs) bounds their statements, and lockTimeoutMs their waiting for locks',
+    );
+  }
+  if (!isDataSource(source) && isSetUpByListeners(source)) {
+    logger.warn(
+      'the pool has listeners for connect: what they set on its connections does not hold in global transactions; say ' +
+        "it in the pool's options ('-c search_path=orders'), or for the role (ALTER ROLE … SET …)",
+    );
+  }
+}
+
+/** What TypeORM makes the pool of the DataSource with; with replication, that of the master, where work must go. */
+function ofDataSource(source: DataSource): object {
   const { type } = source.options;
   if (type !== 'postgres') {
     throw new GlobalConfigurationError(`the DataSource is of the type ${type}; global transactions need PostgreSQL`);
   }
-  const { username, url, extra, ...options } = source.options as unknown as Record<string, unknown>;
-  const connection = {
-    ...options,
+  const { replication, extra, ...own } = source.options;
+  const { url, username, host, port, password, database, ssl } = replication?.master ?? own;
+  return {
+    connectionString: url,
+    host,
+    port,
     user: username,
-    ...(typeof url === 'string' && { connectionString: url }),
-    ...(typeof extra === 'object' && extra !== null && connectionMembers(extra)),
+    password,
+    database,
+    ssl,
+    ...(extra as object | undefined),
   };
-  return { ...connectionOf(connection, 'the DataSource'), dataSource: source };
 }
 
-const MEMBERS = ['connectionString', 'host', 'port', 'user', 'password', 'database', 'ssl', 'stream'];
-
-/** TypeORM hands `extra` to the pool, in which it comes last. */
-function connectionMembers(extra: object): object {
-  return Object.fromEntries(Object.entries(extra).filter(([name]) => MEMBERS.includes(name)));
-}
-
-/** The participant's own connections are as those of the pool: the same server, password and TLS. */
-function connectionOf(connection: object, what: string): Settings {
-  const { connectionString, host, port, user, password, database, ssl, stream } = connection as Record<string, unknown>;
-  if (stream !== undefined) {
-    throw new GlobalConfigurationError(
-      `${what} makes its own sockets (stream), which the participant cannot do alike; give postgres: { connectionString, …` +
-        ` } with the settings of the connection, and ${what} in joining`,
-    );
-  }
-  const guards = {
-    ...(typeof password === 'function' && { password: password as () => string | Promise<string> }),
-    ...tlsOf(ssl),
-  };
-  if (typeof connectionString === 'string') return { connectionString, ...guards };
-  const text = (value: unknown, otherwise: string): string =>
-    typeof value === 'string' || typeof value === 'number' ? String(value) : otherwise;
-  const login = [user, typeof password === 'function' ? undefined : password]
-    .filter((part) => part !== undefined)
-    .map((part) => encodeURIComponent(text(part, '')));
-  const place = `${text(host, 'localhost')}:${text(port, '5432')}/${encodeURIComponent(text(database, ''))}`;
-  return { connectionString: `postgres://${login.join(':')}${login.length > 0 ? '@' : ''}${place}`, ...guards };
-}
-
-/** As `pg` understands `ssl`: options of Node.js, or `true` for its own. */
-function tlsOf(ssl: unknown): Pick<Settings, 'tls'> {
-  if (ssl === undefined || ssl === null || ssl === false) return {};
-  if (typeof ssl === 'object') return { tls: () => ({ ...ssl }) };
-  return { tls: () => (ssl === 'no-verify' ? { rejectUnauthorized: false } : {}) };
+/** The participant's own connections are as those of the source: the same server, role, password, TLS and options. */
+function connectionOf(options: object, what: string): PostgresClientOptions {
+  const refusal = refusalOfOptions(options, what);
+  if (refusal !== undefined) throw new GlobalConfigurationError(refusal);
+  return clientOptionsOf(options);
 }

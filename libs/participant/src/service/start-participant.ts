@@ -61,6 +61,7 @@ export async function startParticipant(options: StartParticipantOptions): Promis
   const leaves: readonly Leave[] = [
     joinSources(options, () => transactions.currentScope() ?? service.currentWork(), {
       onOutsideUse: (sentence) => logger.warn(sentence),
+      logger,
     }),
     joinFetch(transactions),
   ];

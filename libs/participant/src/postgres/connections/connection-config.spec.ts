@@ -32,6 +32,7 @@ describe('the connection to PostgreSQL', () => {
       password: 'a/b',
       host: 'db',
       ssl: false, // TLS is made below pg
+      sslnegotiation: 'postgres', // whatever the variables of PostgreSQL say
       stream: expect.any(Function),
     });
   });

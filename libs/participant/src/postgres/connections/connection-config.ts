@@ -4,7 +4,8 @@ import type { ClientBase, ClientConfig } from 'pg';
 import { certificatesIn, errorMessage, readPrivateFile, type FileKind } from '@concordat/foundation';
 import { ParticipantConfigurationError, ResourceManagerUnavailableError } from '../../runtime/errors.js';
 import { DatabaseConnectionError } from '../errors.js';
-import type { PostgresConnectionSettings, PostgresTls } from '../settings.js';
+import type { PostgresClientOptions, PostgresConnectionSettings, PostgresTls } from '../settings.js';
+import { givenOptions, hostOf } from './client-options.js';
 import { destroy } from './destroy.js';
 import { SecureSocket, type SocketSecurity } from './secure-socket.js';
 import { checkTls, takeSslFromUrl, verifiesServer } from './ssl-mode.js';
@@ -16,37 +17,74 @@ import { checkTls, takeSslFromUrl, verifiesServer } from './ssl-mode.js';
  * @throws ParticipantConfigurationError when the settings contradict themselves
  */
 export function postgresConnection(settings: PostgresConnectionSettings): ClientConfig {
-  const { tls: ofUrl, rest } = takeSslFromUrl(settings.connectionString);
-  if (ofUrl && settings.tls) {
-    throw new ParticipantConfigurationError('the database URL and the option tls both speak of TLS; give one of them');
-  }
-  const tls = settings.tls ?? ofUrl;
+  const { connectionString, ssl, sslnegotiation, password: given, ...others } = givenOptions(settings);
+  const ofUrl = connectionString === undefined ? undefined : takeSslFromUrl(connectionString);
+  const own = ssl !== undefined && ssl !== false;
+  refuseTwo('speak of TLS', [
+    ['the database URL', ofUrl?.tls],
+    ['the option tls', settings.tls],
+    ['ssl of the connection', own || undefined],
+  ]);
+  const tls = settings.tls ?? ofUrl?.tls;
   if (typeof tls === 'object') checkTls(tls, 'the connection to the database');
-  const password = passwordOf(settings);
-  if (!tls && !password) return { connectionString: rest };
-  const { ssl: _ssl, password: inUrl, ...target } = targetOf(rest);
-  if (password && inUrl) {
+  const asked = passwordOf(settings, given);
+  const text = typeof given === 'string' ? given : undefined;
+  if (!tls && !own && !asked) {
+    return {
+      ...others,
+      ...(ofUrl && { connectionString: ofUrl.rest }),
+      ...(text !== undefined && { password: text }),
+      ...(ssl === false && { ssl }),
+      ...(sslnegotiation && { sslnegotiation }),
+    };
+  }
+  const { ssl: _ssl, password = text, ...target }: ClientConfig = ofUrl ? withUrl(ofUrl.rest, others) : others;
+  if (asked && password) {
     throw new ParticipantConfigurationError(
       'the database URL has a password, and there is another one (password or passwordFile); give one of them',
     );
   }
-  const isLocal = target.host?.startsWith('/') === true; // a socket of the file system, which is never encrypted
+  const security = own ? securityOfClient(ssl, sslnegotiation) : tls && securityOf(tls);
+  const isLocal = hostOf(target).startsWith('/'); // a socket of the file system, which is never encrypted
   return {
     ...target,
-    ...(password ? { password } : inUrl && { password: inUrl }),
-    ...(tls && { ssl: false }),
-    ...(tls && !isLocal && !isPlain(tls) && { stream: () => new SecureSocket(securityOf(tls)) }),
+    ...(asked ? { password: asked } : password && { password }),
+    // TLS is made below `pg`, which takes nothing of it from the variables of PostgreSQL then
+    ...(security && { ssl: false, sslnegotiation: 'postgres' }),
+    ...(security && !isLocal && security !== 'plain' && { stream: () => new SecureSocket(security) }),
   };
 }
 
 /** Whether a server that is not the right one would be noticed; undefined where nobody knows. */
-export function noticesImpostors({ connectionString, tls }: PostgresConnectionSettings): boolean | undefined {
-  const given = tls ?? takeSslFromUrl(connectionString).tls;
-  return typeof given === 'function' ? undefined : given !== undefined && verifiesServer(given);
+export function noticesImpostors(settings: PostgresConnectionSettings): boolean | undefined {
+  const given = tlsOf(settings);
+  if (typeof given === 'object') return verifiesServer(given);
+  // options of Node.js, or what `pg` makes of PGSSLMODE
+  const isSaid = given ?? settings.connection?.ssl ?? process.env['PGSSLMODE'];
+  return isSaid ? undefined : false;
 }
 
-function isPlain(tls: NonNullable<PostgresConnectionSettings['tls']>): boolean {
-  return typeof tls === 'object' && tls.mode === 'disable';
+/** What option or URL say of TLS. */
+export function tlsOf({
+  tls,
+  connectionString,
+  connection,
+}: PostgresConnectionSettings): PostgresConnectionSettings['tls'] {
+  const url = connectionString ?? connection?.connectionString;
+  return tls ?? (url === undefined ? undefined : takeSslFromUrl(url).tls);
+}
+
+/** @throws ParticipantConfigurationError */
+function refuseTwo(verb: string, places: readonly (readonly [name: string, value: unknown])[]): void {
+  const [first, second] = places.filter(([, value]) => value !== undefined);
+  if (!first || !second) return;
+  throw new ParticipantConfigurationError(`${first[0]} and ${second[0]} both ${verb}; give one of them`);
+}
+
+/** In `pg` a URL comes before the members beside it that say the same. */
+function withUrl(url: string, others: PostgresClientOptions): ClientConfig {
+  const { host: _host, port: _port, user: _user, database: _database, ...rest } = others;
+  return { ...rest, ...targetOf(url) };
 }
 
 /**
@@ -67,8 +105,20 @@ function targetOf(connectionString: string): ClientConfig {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== ''));
 }
 
-function securityOf(tls: NonNullable<PostgresConnectionSettings['tls']>): SocketSecurity {
+/** As `pg` understands `ssl`: options of Node.js, or `true` for its own. */
+function securityOfClient(ssl: unknown, negotiation: string | undefined): SocketSecurity {
+  const options = (): ConnectionOptions => {
+    // `pg` hides the key from those who copy
+    if (typeof ssl === 'object') return { ...ssl, ...('key' in ssl! && { key: ssl.key as ConnectionOptions['key'] }) };
+    return ssl === 'no-verify' ? { rejectUnauthorized: false } : {};
+  };
+  const isDirect = (negotiation ?? process.env['PGSSLNEGOTIATION']) === 'direct';
+  return { mayBePlain: false, isDirect, options };
+}
+
+function securityOf(tls: NonNullable<PostgresConnectionSettings['tls']>): SocketSecurity | 'plain' {
   if (typeof tls === 'function') return { mayBePlain: false, isDirect: false, options: tls };
+  if (tls.mode === 'disable') return 'plain';
   return {
     mayBePlain: tls.mode === 'prefer',
     isDirect: tls.negotiation === 'direct',
@@ -124,11 +174,17 @@ function unusable(path: string, expected: string, cause?: unknown): DatabaseConn
  * Asked by `pg` when the server asks for a password, for each connection. `pg` leaves a connection open whose password
  * could not be had, so it is closed here.
  */
-function passwordOf({ password, passwordFile }: PostgresConnectionSettings): ClientConfig['password'] {
-  if (password && passwordFile !== undefined) {
-    throw new ParticipantConfigurationError('password and passwordFile both say the password; give one of them');
-  }
-  const ask = password ?? (passwordFile === undefined ? undefined : () => readPassword(passwordFile));
+function passwordOf(
+  { password, passwordFile }: PostgresConnectionSettings,
+  given: PostgresClientOptions['password'],
+): ClientConfig['password'] {
+  refuseTwo('say the password', [
+    ['password', password],
+    ['passwordFile', passwordFile],
+    ['password of the connection', given],
+  ]);
+  const ofClient = typeof given === 'function' ? given : undefined;
+  const ask = password ?? (passwordFile === undefined ? ofClient : () => readPassword(passwordFile));
   if (!ask) return undefined;
   return async function (this: ClientBase | undefined): Promise<string> {
     try {

@@ -1,6 +1,6 @@
 import { Socket, isIP } from 'node:net';
 import { Duplex } from 'node:stream';
-import { connect as connectTls, TLSSocket, type ConnectionOptions } from 'node:tls';
+import { connect as connectTls, TLSSocket, type ConnectionOptions, type PeerCertificate } from 'node:tls';
 import { guarded, invariant } from '@concordat/foundation';
 import { DatabaseConnectionError } from '../errors.js';
 
@@ -105,6 +105,11 @@ export class SecureSocket extends Duplex {
   /** Whether what is sent now is encrypted. */
   get isEncrypted(): boolean {
     return this.carrier instanceof TLSSocket;
+  }
+
+  /** Of the server, which `pg` binds the password to where `enableChannelBinding` is on. */
+  getPeerCertificate(): PeerCertificate | undefined {
+    return this.carrier instanceof TLSSocket ? this.carrier.getPeerCertificate() : undefined;
   }
 
   /** Of the server. */

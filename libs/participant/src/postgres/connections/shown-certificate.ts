@@ -1,6 +1,6 @@
 import { CertificateError, WatchedCertificates, type Clock, type Logger } from '@concordat/foundation';
 import type { PostgresConnectionSettings } from '../settings.js';
-import { takeSslFromUrl } from './ssl-mode.js';
+import { tlsOf } from './connection-config.js';
 
 /**
  * Watches the certificate that the settings have the database server shown, so that its end is known before. Each
@@ -9,11 +9,11 @@ import { takeSslFromUrl } from './ssl-mode.js';
  * @returns undefined without one, or when its end cannot be known
  */
 export function watchShownCertificate(
-  { connectionString, tls }: PostgresConnectionSettings,
+  settings: PostgresConnectionSettings,
   clock: Pick<Clock, 'now'>,
   logger: Logger,
 ): WatchedCertificates | undefined {
-  const shown = tls ?? takeSslFromUrl(connectionString).tls;
+  const shown = tlsOf(settings);
   const { certificate, key } = typeof shown === 'object' ? shown : {};
   if (certificate === undefined || key === undefined) return undefined;
   try {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
-import { connectionFault, describeUrl } from './connection-faults.js';
+import { describeUrl } from '../connections/client-options.js';
+import { connectionFault } from './connection-faults.js';
 
 const sent = (code: string, message: string): Error => Object.assign(new Error(message), { code, severity: 'FATAL' });
 

@@ -48,7 +48,7 @@ export function connectionFault(error: unknown, where: string): Finding<Connecti
       if (/no encryption|SSL off/.test(message)) {
         return failure(
           `the database at ${where} takes this role, from here, only over TLS, or not at all: ${message}`,
-          'set sslmode=verify-full and sslrootcert in the database URL; if pg_hba.conf has no hostssl line for it, add one',
+          'set sslmode=verify-full and sslrootcert in the database URL, or ssl of the pool or DataSource; if pg_hba.conf has no hostssl line for it, add one',
           'DATABASE_TLS_FAILED',
         );
       }
@@ -58,7 +58,7 @@ export function connectionFault(error: unknown, where: string): Finding<Connecti
     case SQL_STATE.invalidCatalogName:
       return failure(
         `there is no such database at ${where}`,
-        `create it or correct the database URL (${message})`,
+        `create it, or correct the database URL, the pool or the DataSource (${message})`,
         'DATABASE_DOES_NOT_EXIST',
       );
     case SQL_STATE.insufficientPrivilege:
@@ -75,17 +75,7 @@ export function connectionFault(error: unknown, where: string): Finding<Connecti
 function refused(where: string, message: string): Finding<ConnectionFaultCode> {
   return failure(
     `the database at ${where} refuses user and password`,
-    `correct them in the database URL, or what gives the password (${message})`,
+    `correct them in the database URL, the pool or the DataSource, or what gives the password (${message})`,
     'DATABASE_AUTHENTICATION_FAILED',
   );
-}
-
-/** User, host and database of a URL, without its password. */
-export function describeUrl(connectionString: string): string {
-  try {
-    const { host, pathname, username } = new URL(connectionString);
-    return `${username === '' ? '' : `${username}@`}${host}${pathname}`;
-  } catch {
-    return 'the given database URL';
-  }
 }

@@ -4,13 +4,14 @@ import { failure, runChecks, type CheckReport } from '../../checks/check.js';
 import type { ParticipantNeeds } from '../../checks/database-check.js';
 import { DATABASE_CHECKS } from '../../checks/database-checks.js';
 import type { DatabaseFacts } from '../../checks/database-facts.js';
+import { describeConnection } from '../connections/client-options.js';
 import { noticesImpostors, postgresConnection } from '../connections/connection-config.js';
 import { destroy } from '../connections/destroy.js';
 import { connectionsOf, DEFAULT_WORK_CONNECTIONS } from '../connections/pools.js';
 import { readMigrations } from '../migrations/migrations.js';
 import { isSchemaName } from '../schema-name.js';
 import type { PostgresConnectionSettings } from '../settings.js';
-import { connectionFault, describeUrl } from './connection-faults.js';
+import { connectionFault } from './connection-faults.js';
 import { readDatabaseFacts } from './read-facts.js';
 
 const CONNECT_LIMIT_MS = 5_000;
@@ -38,7 +39,7 @@ export interface Examination {
 
 /** Runs the checks of a participant's start against a database, and changes nothing there. Never rejects. */
 export async function examineDatabase(options: ExaminationOptions): Promise<Examination> {
-  const where = describeUrl(options.connectionString);
+  const where = describeConnection(options);
   const opened: Client[] = [];
   const open = async (): Promise<Client> => {
     const client = new Client({

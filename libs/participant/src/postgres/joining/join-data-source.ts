@@ -1,4 +1,5 @@
 import type { AsyncLocalStorage } from 'node:async_hooks';
+import type { CustomTypesConfig } from 'pg';
 import type { DataSource, QueryRunner } from 'typeorm';
 import { ParticipantConfigurationError } from '../../runtime/errors.js';
 import { PARTICIPANT_PACKAGE } from '../../runtime/one-copy.js';
@@ -39,6 +40,7 @@ export function joinDataSource(
       `a DataSource of type "${type}" cannot take part in global transactions: only type "postgres" can`,
     );
   }
+  const { types } = (dataSource.options.extra ?? {}) as { readonly types?: CustomTypesConfig };
   const driver = dataSource.driver as unknown as ConnectingDriver;
   const outside = onOutsideUse && new OutsideUse(current, onOutsideUse);
   const joined = (original: () => Promise<Connection>) => async (): Promise<Connection> => {
@@ -48,7 +50,7 @@ export function joinDataSource(
       outside?.watch(connection[0] as object);
       return connection;
     }
-    const client = new JoinedClient(work, { current });
+    const client = new JoinedClient(work, { types, current });
     return [client, client.release];
   };
   const leaveMaster = replaceMethod(driver, 'obtainMasterConnection', joined);

@@ -18,6 +18,13 @@ interface PoolInternals {
   readonly options?: { readonly types?: CustomTypesConfig };
 }
 
+const watches = new WeakSet<object>();
+
+/** Whether somebody sets up each connection of the pool when it is made. */
+export function isSetUpByListeners(pool: Pick<Pool, 'listeners'>): boolean {
+  return pool.listeners('connect').some((listener) => !watches.has(listener));
+}
+
 /**
  * Makes a pool join: inside a global transaction `connect`, and with it `query`, hands out a client that works on the
  * session of that transaction; everywhere else, and in everything else, it is the user's own pool. It changes the pool
@@ -47,6 +54,7 @@ export function joinPool(pool: Pool, current: CurrentWork, { onOutsideUse }: Joi
     (client: PoolClient) => outside.watch(client),
     () => outside.end(),
   );
+  watches.add(guardedWatch);
   pool.on('connect', guardedWatch);
   return () => {
     leave();

@@ -3,10 +3,11 @@ import { withTimeLimit, type Clock } from '@concordat/foundation';
 import { describeFinding, type Finding } from '../../checks/check.js';
 import type { DatabaseOwner } from '../../checks/database-facts.js';
 import { ParticipantConfigurationError } from '../../runtime/errors.js';
+import { describeConnection } from '../connections/client-options.js';
 import { postgresConnection } from '../connections/connection-config.js';
 import { destroy } from '../connections/destroy.js';
 import { PostgresSetupError, type PostgresSetupErrorCode } from '../errors.js';
-import { connectionFault, describeUrl } from '../inspection/connection-faults.js';
+import { connectionFault } from '../inspection/connection-faults.js';
 import { isSchemaName } from '../schema-name.js';
 import type { PostgresConnectionSettings } from '../settings.js';
 import { SQL_STATE, sqlStateOf } from '../statements/sql-state.js';
@@ -36,11 +37,11 @@ export interface LedgerMigrationOptions extends PostgresConnectionSettings {
  * @throws PostgresSetupError with what must be changed first; the error of `pg` for what may pass
  */
 export async function migrateLedger(options: LedgerMigrationOptions): Promise<Migrated> {
-  const { clock, schema = 'public', grantTo, owner, connectionString } = options;
+  const { clock, schema = 'public', grantTo, owner } = options;
   if (!isSchemaName(schema)) {
     throw new ParticipantConfigurationError(`"${schema}" cannot be the schema: use lower-case letters, digits and _`);
   }
-  const where = describeUrl(connectionString);
+  const where = describeConnection(options);
   const client = clientOf(options, where);
   try {
     await client.connect();
