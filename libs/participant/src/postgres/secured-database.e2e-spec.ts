@@ -13,7 +13,7 @@ import { examineDatabase } from './inspection/examine-database.js';
 import { migrateLedger } from './migrations/migrate-ledger.js';
 import { PostgresResourceManager } from './postgres-resource-manager.js';
 import type { Work } from './session/context.js';
-import type { PostgresClientOptions, PostgresConnectionSettings, PostgresResourceManagerSettings } from './settings.js';
+import type { PostgresConnectionSettings, PostgresResourceManagerSettings } from './settings.js';
 import { threePhaseBranch } from './testing/three-phase-database.js';
 import { branch } from './testing/two-phase-work.js';
 
@@ -177,7 +177,7 @@ describe('TLS to PostgreSQL', () => {
     const place = { host: 'localhost', port: Number(new URL(postgres.server.url).port), database: 'postgres' };
     const login = { user: 'certified', password: 'first', enableChannelBinding: true };
     const pool = new Pool({ ...place, ...login, ssl: { ca: ca!, cert: cert!, key: key! } });
-    expect(await askOver({ connection: pool.options as PostgresClientOptions })).toBe('TLSv1.3');
+    expect(await askOver({ connection: pool.options })).toBe('TLSv1.3');
     const foreign = { ca: readFileSync(postgres.path('foreign-ca.pem')) };
     expect(await askOver({ connection: { ...place, ...login, ssl: foreign } })).toMatchObject({
       code: 'DATABASE_TLS_FAILED',

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { Client, Pool, type ClientBase, type ClientConfig, type PoolConfig } from 'pg';
+import { Client, Pool, type ClientConfig, type PoolConfig } from 'pg';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { GlobalConfigurationError } from '../global/index.js';
 import { describeConnection } from '../postgres/connections/client-options.js';
@@ -138,12 +138,8 @@ describe('the connections of the participant, from a pool', () => {
 
   it.each<[what: string, config: PoolConfig, told: string]>([
     ['its own sockets', { stream: () => undefined }, 'leave stream out'],
-    ['a class of its own', { Client: class extends Client {} as never }, 'leave Client out'],
-    [
-      'a set-up of each connection',
-      { onConnect: async (_: ClientBase) => undefined },
-      "options ('-c search_path=orders')",
-    ],
+    ['a class of its own', { Client: class extends Client {} }, 'leave Client out'],
+    ['a set-up of each connection', { onConnect: () => undefined }, "options ('-c search_path=orders')"],
   ])('are refused where they could not be alike: %s', (_what, config, told) => {
     for (const refuse of [() => settingsOf(new Pool(config)), () => settingsOf(dataSourceOf({ extra: config }))]) {
       expect(refuse).toThrow(GlobalConfigurationError);
@@ -163,12 +159,12 @@ describe('the connections of the participant, from a pool', () => {
   it('must be said once', () => {
     const connection = { host: 'db' };
     expect(() => configOf({ connectionString: 'postgres://db', connection })).toThrow('give one');
-    expect(() => configOf({ connection: undefined } as never)).toThrow('nothing says where the database is');
+    expect(() => configOf({ connection: undefined })).toThrow('nothing says where the database is');
     expect(() => configOf({ connection: { ...connection, ssl: true }, tls: { mode: 'require' } })).toThrow(
       'the option tls and ssl of the connection both speak of TLS',
     );
     expect(() => configOf({ connection: { ...connection, password: 'x' }, passwordFile: '/p' })).toThrow('give one');
-    expect(() => settingsOf({} as never)).toThrow('postgres is none of');
+    expect(() => settingsOf({})).toThrow('postgres is none of');
   });
 });
 
