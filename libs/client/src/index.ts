@@ -1,5 +1,6 @@
 export type { ClusterCalls, MemberOptions } from './cluster-calls.js';
 export { aesCodec, type AesCodecOptions } from './codec/aes-codec.js';
+export { gzipCodec, type GzipCodecOptions } from './codec/gzip-codec.js';
 export {
   isEncodedPayload,
   type EncodedPayload,

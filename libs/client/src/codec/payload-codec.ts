@@ -7,8 +7,8 @@ export interface PayloadContext {
 
 /**
  * Changes payloads of operations and their results before they leave the process, and changes them back: encrypts or
- * compresses them. Coordinators, Kafka, dead letters, the console and `GET` see only what `encode` returned. The same
- * codecs are given to the client and to the participant.
+ * compresses them. Coordinators, their answers, Kafka and dead letters have only what `encode` returned; who wants to read
+ * it uses a client with the codecs. The same codecs are given to the client and to the participant.
  *
  * `encode` should return the same for the same payload and context: a request that is repeated under its idempotency key
  * must have the same body.

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { aesCodec, PayloadCodecs, type PayloadContext } from '@concordat/client';
+import { gzipSync } from 'node:zlib';
+import { aesCodec, gzipCodec, PayloadCodecs, type PayloadContext } from '@concordat/client';
 import type { JsonValue } from '@concordat/foundation';
 import type { OperationCall } from '@concordat/commit-protocol';
 import type { OperationHandlers } from '../runtime/participant-runtime.types.js';
@@ -60,6 +61,37 @@ describe('handlers with codecs', () => {
     await expect(unknown).rejects.toMatchObject({ name: 'BranchRefusedError', code: 'UNKNOWN_CODEC' });
     const elsewhere = withPayloadCodecs('bank-b', handlers, [codec]).handle(callOf(payload), 'c', branch);
     await expect(elsewhere).rejects.toMatchObject({ name: 'BranchRefusedError', code: 'PAYLOAD_NOT_DECODABLE' });
+    expect(handlers.seen).toEqual([]);
+  });
+
+  it('get what was compressed and encrypted, and compress what they return', async () => {
+    const handlers = new Handlers();
+    const both = gzipCodec({ id: 'k1-gzip', encryption: codec });
+    const shared = new PayloadCodecs([both]);
+    const payload = { note: 'the same words again and again. '.repeat(2_000) };
+    const sent = (await shared.encode(payload, contextOf('payload'))) as { readonly data: string };
+    expect(sent.data.length).toBeLessThan(payload.note.length / 50);
+    handlers.returned = payload;
+    const coded = withPayloadCodecs('bank-a', handlers, [both]);
+    const result = (await coded.handle(callOf(sent), 'c', branch)) as { readonly data: string };
+    expect(handlers.seen).toEqual([payload]);
+    expect(result.data.length).toBeLessThan(payload.note.length / 50);
+    expect(await shared.decode({ $codec: 'k1-gzip', ...result }, contextOf('result'))).toEqual(payload);
+  });
+
+  it('refuse what would become too large, was cut off or changed, and run nothing', async () => {
+    const handlers = new Handlers();
+    const coded = withPayloadCodecs('bank-a', handlers, [gzipCodec({ id: 'gzip' })]);
+    const compressed = gzipSync(JSON.stringify('a'.repeat(10_000)));
+    const changed = Buffer.from(compressed);
+    changed[changed.length - 6]! ^= 1; // of the checksum
+    const bomb = gzipSync(JSON.stringify('a'.repeat(64 * 1_048_576)));
+    expect(bomb.length).toBeLessThan(192 * 1_024); // it would pass for a payload
+    for (const bytes of [bomb, compressed.subarray(0, -9), changed, Buffer.alloc(0)]) {
+      const payload = { $codec: 'gzip', data: Buffer.concat([Buffer.of(1), bytes]).toString('base64') };
+      const handled = coded.handle(callOf(payload), 'c', branch);
+      await expect(handled).rejects.toMatchObject({ name: 'BranchRefusedError', code: 'PAYLOAD_NOT_DECODABLE' });
+    }
     expect(handlers.seen).toEqual([]);
   });
 
