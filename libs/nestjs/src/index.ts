@@ -48,6 +48,7 @@ export {
   GlobalConfigurationError,
   GlobalOutcomeUnknownError,
   GlobalTransactionAbortedError,
+  GlobalTransactionMixedError,
   GlobalTransactions,
   HandleClosedError,
   InvalidContextError,
@@ -78,6 +79,7 @@ export {
   type PostgresSource,
   type Propagation,
   type RetryOptions,
+  type StrayBranch,
 } from '@concordat/participant';
 export {
   BranchAbstainsError,

@@ -16,6 +16,7 @@ describe('the errors of global transactions', () => {
       new errors.HandleClosedError('t'),
       new errors.GlobalTransactionAbortedError('t', { reason: 'OPERATOR' }),
       new errors.GlobalOutcomeUnknownError('t'),
+      new errors.GlobalTransactionMixedError('t', 'committed', []),
       new errors.GlobalConfigurationError('x'),
     ];
     expect(samples.map(({ code }) => code)).toEqual([...GLOBAL_ERROR_CODES]);

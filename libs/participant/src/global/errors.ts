@@ -1,5 +1,5 @@
 import { CodedError, codedError, type CodedErrorOptions } from '@concordat/foundation';
-import type { TransactionId } from '@concordat/commit-protocol';
+import type { BranchId, TransactionId } from '@concordat/commit-protocol';
 
 /** A called service was given the transaction and did not prove that it had joined it. */
 export class NotJoinedError extends codedError('NOT_JOINED') {
@@ -145,6 +145,34 @@ export class GlobalOutcomeUnknownError extends codedError('OUTCOME_UNKNOWN') {
   }
 }
 
+/** A branch that did not end as its transaction was decided. */
+export interface StrayBranch {
+  readonly participant: string;
+  readonly branchId: BranchId;
+  /** `heuristic-rollback`, `heuristic-commit`, or `forgotten`: an operator has given it up, and nobody knows */
+  readonly state: string;
+}
+
+/** The transaction is decided, and a branch ended against it: by hand, or because its database had lost it. */
+export class GlobalTransactionMixedError extends codedError('TRANSACTION_MIXED') {
+  constructor(
+    transactionId: TransactionId,
+    /** the decision, for all other branches; hooks have been called as it says */
+    readonly decision: 'committed' | 'aborted',
+    readonly branches: readonly StrayBranch[],
+    options: Pick<CodedErrorOptions, 'cause'> = {},
+  ) {
+    const which = branches.map(({ participant, branchId, state }) => `${participant} (branch ${branchId}, ${state})`);
+    const rest = decision === 'committed' ? 'the work is done everywhere else' : 'nothing is done anywhere else';
+    super(
+      `transaction ${transactionId} was ${decision}, but not at ${which.join(', ') || 'one participant'}, where a branch ` +
+        `ended against the decision, by hand or with its database: do not repeat the work, because ${rest}; repair the ` +
+        'data there, and let an operator rule "forget"',
+      { ...options, details: { transactionId, decision, branches } },
+    );
+  }
+}
+
 /** The SDK is configured wrongly; the message says what to set. */
 export class GlobalConfigurationError extends codedError('GLOBAL_CONFIGURATION') {}
 
@@ -159,6 +187,7 @@ export const GLOBAL_ERROR_CODES = [
   'HANDLE_CLOSED',
   'TRANSACTION_ABORTED',
   'OUTCOME_UNKNOWN',
+  'TRANSACTION_MIXED',
   'GLOBAL_CONFIGURATION',
 ] as const;
 export type GlobalErrorCode = (typeof GLOBAL_ERROR_CODES)[number];

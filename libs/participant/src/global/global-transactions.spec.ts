@@ -3,6 +3,7 @@ import { EventEmitter, once } from 'node:events';
 import { waitFor } from '../../../../test/support/wait-for.js';
 import {
   GlobalOutcomeUnknownError,
+  GlobalTransactionMixedError,
   GlobalTransactionAbortedError,
   HandleClosedError,
   RollbackOnlyError,
@@ -561,6 +562,13 @@ describe('a commit whose answer is lost', () => {
   });
 });
 
+it('a method that fails while a branch was ended against its abort throws its own error, and the log says where', async () => {
+  const against = [{ participant: 'stock', branchId: system.ids.next(), state: 'heuristic-commit' }];
+  system.abort = async (id) => Promise.reject(new GlobalTransactionMixedError(id, 'aborted', against));
+  await expect(run(() => failing(new Error('no')))).rejects.toThrow('no');
+  expect(system.lines).toEqual([expect.stringContaining(`stock (branch ${against[0]!.branchId}, heuristic-commit)`)]);
+});
+
 describe('hooks', () => {
   let called: string[];
 
@@ -597,6 +605,21 @@ describe('hooks', () => {
     });
     expect(called).toEqual(['outer commit 1', 'kept commit 1', 'undone abort', 'outer end', 'kept end', 'undone end']);
   });
+
+  it.each(['committed', 'aborted'] as const)(
+    'run as it was decided (%s) when a branch ended against that, and the caller and the log are told',
+    async (decision) => {
+      const against = [{ participant: 'stock', branchId: system.ids.next(), state: 'heuristic-rollback' }];
+      const reason = 'OPERATOR';
+      system.commit = async () => ({ outcome: decision, reason, against });
+      const mixed = run(async () => (register('outer'), add('order')));
+      await expect(mixed).rejects.toMatchObject({ code: 'TRANSACTION_MIXED', decision, branches: against });
+      expect(called).toEqual([`outer ${decision === 'committed' ? 'commit 0' : 'abort'}`, 'outer end']);
+      const [id] = system.begun.keys();
+      expect(system.lines).toEqual([expect.stringContaining(`transaction ${id} was ${decision}, but not at stock`)]);
+      expect(system.lines[0]).toContain(`branch ${against[0]!.branchId}`);
+    },
+  );
 
   it('that fail are logged, and keep nobody from the rest', async () => {
     await run(async () => {

@@ -18,6 +18,7 @@ import { CurrentTransaction } from './current-transaction.js';
 import {
   GlobalOutcomeUnknownError,
   GlobalTransactionAbortedError,
+  GlobalTransactionMixedError,
   TransactionForbiddenError,
   TransactionRequiredError,
 } from './errors.js';
@@ -144,6 +145,7 @@ export class GlobalTransactions {
    *
    * @throws what `work` rejects with, after the abort or the savepoint
    * @throws GlobalTransactionAbortedError the coordinators decided to abort
+   * @throws GlobalTransactionMixedError it is decided, and a branch ended against it
    * @throws RollbackOnlyError `work` resolved, and something had doomed the transaction
    * @throws GlobalOutcomeUnknownError TransactionRequiredError TransactionForbiddenError GlobalConfigurationError
    */
@@ -231,6 +233,7 @@ export class GlobalTransactions {
   abandon(transactionId: TransactionId, branches: readonly HeldEnlistment[] = []): void {
     const { coordinators, logger } = this.ports;
     coordinators.abort(transactionId, branches).catch((error: unknown) => {
+      if (error instanceof GlobalTransactionMixedError) return void this.noted(error);
       logger.warn(`transaction ${transactionId} aborts at its commit or deadline: ${errorMessage(error)}`);
     });
   }
@@ -359,7 +362,7 @@ export class GlobalTransactions {
       if (settled.type === 'failed') throw settled.error;
       await this.commit(transaction);
     } catch (error) {
-      const outcome = error instanceof GlobalOutcomeUnknownError ? undefined : 'aborted';
+      const outcome = outcomeOf(error);
       span.set({ [SPAN_ATTRIBUTES.outcome]: outcome ?? 'unknown' });
       await this.abort(transaction, error);
       await this.runHooks(scope, outcome);
@@ -381,6 +384,8 @@ export class GlobalTransactions {
     refuseLate(transaction);
     const first = await coordinators.commit(transactionId, this.settings.waitFor, transaction.named());
     const answer = first === 'unknown' ? await this.ask(transaction) : first;
+    if (answer.against)
+      throw this.noted(new GlobalTransactionMixedError(transactionId, answer.outcome, answer.against));
     if (answer.outcome === 'committed') return;
     transaction.refuseDoomed(); // says who did it
     throw new GlobalTransactionAbortedError(transactionId, answer);
@@ -390,7 +395,7 @@ export class GlobalTransactions {
   private async abort(transaction: ProcessTransaction, error: unknown): Promise<void> {
     const { clock, logger, coordinators } = this.ports;
     const { transactionId } = transaction;
-    if (error instanceof GlobalOutcomeUnknownError) return;
+    if (error instanceof GlobalOutcomeUnknownError || error instanceof GlobalTransactionMixedError) return;
     const isDecided = error instanceof GlobalTransactionAbortedError && error.reason !== 'DEADLINE_EXCEEDED';
     const aborting = isDecided
       ? Promise.resolve()
@@ -399,8 +404,15 @@ export class GlobalTransactions {
       const all = Promise.all([aborting, transaction.rollBack(codeOf(error, 'METHOD_FAILED'), errorMessage(error))]);
       await withTimeLimit(clock, ABORT_LIMIT_MS, 'the abort', all);
     } catch (failure) {
+      if (failure instanceof GlobalTransactionMixedError) return void this.noted(failure);
       logger.warn(`transaction ${transactionId} aborts at its deadline: ${errorMessage(failure)}`);
     }
+  }
+
+  /** Whoever gets the error may drop it, and somebody has to repair the data. */
+  private noted(error: GlobalTransactionMixedError): GlobalTransactionMixedError {
+    this.ports.logger.error(error.message, error);
+    return error;
   }
 
   /** @param outcome undefined: nobody knows, so nothing is called */
@@ -428,6 +440,12 @@ export function doomOf(
   participant: string,
 ): { code: string; by: string; message: string; cause: unknown } {
   return { code: codeOf(error, 'METHOD_FAILED'), by: participant, message: errorMessage(error), cause: error };
+}
+
+/** undefined: nobody knows */
+function outcomeOf(error: unknown): GlobalOutcome | undefined {
+  if (error instanceof GlobalOutcomeUnknownError) return undefined;
+  return error instanceof GlobalTransactionMixedError ? error.decision : 'aborted';
 }
 
 /** @throws GlobalTransactionAbortedError after the deadline */

@@ -1,7 +1,7 @@
 import type { JsonValue } from '@concordat/foundation';
 import type { BranchError, BranchId, TransactionId, Vote } from '@concordat/commit-protocol';
 import type { PostgresContext } from '../postgres/index.js';
-import type { AbortDetails } from './errors.js';
+import type { AbortDetails, StrayBranch } from './errors.js';
 
 export interface BeginRequest {
   readonly protocol: '2pc' | '3pc';
@@ -29,7 +29,10 @@ export type BranchEnlistment =
 
 export type GlobalOutcome = 'committed' | 'aborted';
 
-export type CommitAnswer = { readonly outcome: 'committed' } | ({ readonly outcome: 'aborted' } & AbortDetails);
+export type CommitAnswer = ({ readonly outcome: 'committed' } | ({ readonly outcome: 'aborted' } & AbortDetails)) & {
+  /** that ended against the decision, or in a way that nobody knows; absent when there is none */
+  readonly against?: readonly StrayBranch[];
+};
 
 /**
  * What the SDK needs of the coordinators. Calls are repeated by the implementation where that is safe; a rejection is

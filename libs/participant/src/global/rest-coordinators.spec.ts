@@ -25,6 +25,13 @@ const transaction = (changes: Record<string, unknown> = {}): Record<string, unkn
   ...changes,
 });
 
+/** One of two branches has ended otherwise than the transaction. */
+const mixed = (decision: 'commit' | 'abort', state: string): Record<string, unknown> => {
+  const branch = { participant: 'orders', branchId: randomUUID(), operations: [], vote: 'yes', state: 'committed' };
+  const branches = [branch, { ...branch, participant: 'stock', branchId, state }];
+  return { status: 'mixed', outcome: 'mixed', decision, branches };
+};
+
 interface Asked {
   readonly method: string;
   readonly path: string;
@@ -113,6 +120,7 @@ describe('the coordinators over REST', () => {
       },
     ],
     ['unknown', problem(503, 'OUTCOME_UNKNOWN'), 'unknown'],
+    ['mixed, which its answer alone does not explain', problem(409, 'TRANSACTION_MIXED'), 'unknown'],
     ['unknown for want of a leader', problem(503, 'NO_LEADER'), 'unknown'],
   ])('answer a commit that is %s', async (_what, answer, expected) => {
     const { rest } = coordinators(answer);
@@ -226,11 +234,42 @@ describe('the coordinators over REST', () => {
         detail: 'none left',
       },
     ],
+    [
+      'committed, but not everywhere',
+      [200, transaction({ ...mixed('commit', 'heuristic-rollback') })],
+      { outcome: 'committed', against: [{ participant: 'stock', branchId, state: 'heuristic-rollback' }] },
+    ],
+    [
+      'committed, and nobody knows whether everywhere',
+      [200, transaction({ ...mixed('commit', 'forgotten') })],
+      { outcome: 'committed', against: [{ participant: 'stock', branchId, state: 'forgotten' }] },
+    ],
+    [
+      'aborted, but not everywhere',
+      [200, transaction({ ...mixed('abort', 'heuristic-commit'), reason: 'OPERATOR' })],
+      expect.objectContaining({
+        outcome: 'aborted',
+        reason: 'OPERATOR',
+        against: [{ participant: 'stock', branchId, state: 'heuristic-commit' }],
+      }),
+    ],
     ['forgotten', problem(410, 'TRANSACTION_EXPIRED'), 'forgotten'],
     ['not known', problem(404, 'TRANSACTION_NOT_FOUND'), 'forgotten'],
   ])('know the outcome of a transaction that is %s', async (_what, answer, expected) => {
     const { rest } = coordinators(answer);
     expect(await rest.outcomeOf(id)).toEqual(expected);
+  });
+
+  it('say which branch ended against an abort', async () => {
+    const { rest } = coordinators(problem(409, 'TRANSACTION_MIXED', { transactionId: id }), [
+      200,
+      transaction(mixed('abort', 'heuristic-commit')),
+    ]);
+    await expect(rest.abort(id)).rejects.toMatchObject({
+      code: 'TRANSACTION_MIXED',
+      decision: 'aborted',
+      branches: [{ participant: 'stock', branchId }],
+    });
   });
 
   it('take an abort that comes too late for done: there is nothing left to abort', async () => {

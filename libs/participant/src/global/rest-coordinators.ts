@@ -6,11 +6,13 @@ import {
   TransactionExpiredError,
   TransactionMixedError,
   TransactionNotFoundError,
+  type Branch,
   type ClientOptions,
   type Transaction,
 } from '@concordat/client';
 import { sleep, type Clock } from '@concordat/foundation';
 import type { BranchId, TransactionId } from '@concordat/commit-protocol';
+import { GlobalTransactionMixedError, type StrayBranch } from './errors.js';
 import type { BeginRequest, BranchEnlistment, CommitAnswer, GlobalCoordinators, HeldEnlistment } from './ports.js';
 
 /** A begin that takes longer is an error of the method. */
@@ -80,7 +82,7 @@ export class RestCoordinators implements GlobalCoordinators {
     } catch (error) {
       const abort = abortOf(error);
       if (abort) return abort;
-      if (error instanceof TransactionMixedError) return { outcome: 'committed' };
+      if (error instanceof TransactionMixedError) return 'unknown'; // the answer does not say which branches
       if (error instanceof ConcordatError && NOT_TAKEN.has(error.code)) throw error;
       // Also a refusal may hide a commit that an earlier attempt of the client has brought about: ask.
       if (error instanceof ConcordatError && !(error instanceof TransactionNotFoundError)) return 'unknown';
@@ -96,10 +98,16 @@ export class RestCoordinators implements GlobalCoordinators {
       );
     } catch (error) {
       if (error instanceof TransactionAbortedError || error instanceof TransactionCommittedError) return;
+      if (error instanceof TransactionMixedError) throw await this.mixed(transactionId, error);
       const isForTheirSake = error instanceof ConcordatError && NOT_TAKEN.has(error.code) && branches.length > 0;
       if (!isForTheirSake) throw error;
       await this.abort(transactionId); // who holds them enlists them, and is refused
     }
+  }
+
+  private async mixed(transactionId: TransactionId, cause: TransactionMixedError): Promise<Error> {
+    const { outcome, against = [] } = answerOf(await this.client.get(transactionId)) ?? { outcome: 'aborted' };
+    return new GlobalTransactionMixedError(transactionId, outcome, against, { cause });
   }
 
   /** Coordinators of both versions may be there while they are replaced, one by one. */
@@ -143,13 +151,19 @@ export class RestCoordinators implements GlobalCoordinators {
   }
 }
 
-/** undefined while it is undecided. What an operator did to a single branch does not change the decision. */
-function answerOf({ decision, reason, detail, cause }: Transaction): CommitAnswer | undefined {
-  if (decision === 'commit') return { outcome: 'committed' };
+/** undefined while it is undecided */
+function answerOf({ decision, outcome, reason, detail, cause, branches }: Transaction): CommitAnswer | undefined {
+  const mixed = outcome === 'mixed' ? { against: branches.filter(isStray).map(strayOf) } : {};
+  if (decision === 'commit') return { outcome: 'committed', ...mixed };
   if (decision !== 'abort') return undefined;
   const { participant, participantCode } = cause ?? {};
-  return { outcome: 'aborted', reason: reason ?? 'CLIENT_ABORTED', participant, participantCode, detail };
+  return { outcome: 'aborted', reason: reason ?? 'CLIENT_ABORTED', participant, participantCode, detail, ...mixed };
 }
+
+const STRAY: ReadonlySet<string> = new Set(['heuristic-rollback', 'heuristic-commit', 'forgotten']);
+
+const isStray = ({ state }: Branch): boolean => STRAY.has(state);
+const strayOf = ({ participant, branchId, state }: Branch): StrayBranch => ({ participant, branchId, state });
 
 function abortOf(error: unknown): CommitAnswer | undefined {
   if (!(error instanceof TransactionAbortedError)) return undefined;

@@ -140,6 +140,10 @@ const SDK_ADVICE: Readonly<Record<GlobalErrorCode, readonly [meaning: string, ad
     'The commit was requested, and no coordinator says how it ended',
     'Read the transaction by its id before you repeat the work.',
   ],
+  TRANSACTION_MIXED: [
+    'The transaction is decided, and a branch ended against the decision',
+    'Do not repeat the work: `decision` holds for all other branches. Repair the data of `branches`, and let an operator [rule](operations.md#ruling).',
+  ],
   GLOBAL_CONFIGURATION: ['An option is wrong', 'The message says what to set.'],
 };
 
