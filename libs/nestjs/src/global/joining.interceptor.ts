@@ -53,8 +53,12 @@ export class JoiningInterceptor implements NestInterceptor {
       );
       return incoming.prove(values, headers);
     } catch (error) {
-      const { isEvent, delivery } = incoming.call;
-      if (isEvent && delivery && isAcknowledged(error, delivery, this.transactions.ports.logger)) {
+      const { isEvent, delivery, context: brought } = incoming.call;
+      if (
+        isEvent &&
+        delivery &&
+        isAcknowledged(error, { context: brought, delivery }, this.transactions.ports.logger)
+      ) {
         return [undefined]; // not nothing: that would be an error for Nest, and Kafka would deliver it again
       }
       throw error;

@@ -46,7 +46,12 @@ describe('the context of a transaction', () => {
       HERE,
       'signature',
     ],
-    ['replayed at another service', header, ['payments:3000'], 'it was made for "inventory:3000"'],
+    [
+      'replayed at another service',
+      header,
+      ['payments:3000'],
+      `it was made for "inventory:3000", for transaction ${context.transactionId}`,
+    ],
     ['at a service without a name', header, [], 'it was made for'],
     ['cut short in its signature', header.slice(0, -1), HERE, 'its signature is wrong'],
     [

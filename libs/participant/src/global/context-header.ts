@@ -79,7 +79,7 @@ export class ContextCodec {
     this.verify(text.slice(0, -(authenticator.length + 1)), authenticator);
     const audience = Buffer.from(name, 'base64url').toString('utf8');
     if (audience.length > MAXIMUM_AUDIENCE_LENGTH) throw invalid('the name of its audience is too long');
-    if (!audiences.some((one) => one.toLowerCase() === audience)) throw foreign(audience, audiences);
+    if (!audiences.some((one) => one.toLowerCase() === audience)) throw foreign(transactionId, audience, audiences);
     const deadline = Number(deadlineText);
     if (now >= deadline + CLOCK_TOLERANCE_MS) throw new ContextExpiredError(transactionId, now - deadline);
     return { transactionId, deadline, audience };
@@ -100,6 +100,13 @@ export class ContextCodec {
   }
 }
 
+/** The transaction that a context names, for the log: nothing is verified. */
+export function transactionIn(value: string | readonly string[] | undefined): TransactionId | undefined {
+  const text = typeof value === 'string' ? value : value?.[0];
+  const transactionId = text?.slice(0, MAXIMUM_LENGTH).split('.')[1];
+  return transactionId !== undefined && isUuid(transactionId) ? transactionId : undefined;
+}
+
 function onlyOne(value: string | readonly string[]): string {
   if (typeof value === 'string') return value;
   const [first, ...others] = value;
@@ -112,9 +119,9 @@ function invalid(why: string): InvalidContextError {
   return new InvalidContextError(`the header ${CONTEXT_HEADER} cannot be used: ${why}`);
 }
 
-function foreign(audience: string, audiences: readonly string[]): InvalidContextError {
+function foreign(transactionId: TransactionId, audience: string, audiences: readonly string[]): InvalidContextError {
   return invalid(
-    `it was made for "${audience}", and this service is ${audiences.map((one) => `"${one}"`).join(' or ')}; behind a ` +
+    `it was made for "${audience}", for transaction ${transactionId}, and this service is ${audiences.map((one) => `"${one}"`).join(' or ')}; behind a ` +
       'proxy, set `audiences` here to the names by which callers address this service',
   );
 }

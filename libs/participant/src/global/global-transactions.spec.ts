@@ -569,6 +569,22 @@ it('a method that fails while a branch was ended against its abort throws its ow
   expect(system.lines).toEqual([expect.stringContaining(`stock (branch ${against[0]!.branchId}, heuristic-commit)`)]);
 });
 
+it('a method that cannot be undone is logged with its branch', async () => {
+  await run(async () => {
+    await add('order');
+    await run(async () => {
+      await add('inner');
+      orders.sessions[0]!.close('aborted');
+      return failing(new Error('no'));
+    });
+  }).catch(() => undefined);
+  const [id] = system.begun.keys();
+  const { branchId } = orders.sessions[0]!;
+  expect(system.lines).toEqual([
+    `a method of branch ${branchId} of transaction ${id} was not undone: the session has ended`,
+  ]);
+});
+
 describe('hooks', () => {
   let called: string[];
 
@@ -627,7 +643,8 @@ describe('hooks', () => {
       register('next');
     });
     expect(called).toEqual(['next commit 0', 'next end']);
-    expect(system.lines).toEqual(['a hook after the global transaction failed: mail server']);
+    const [id] = system.begun.keys();
+    expect(system.lines).toEqual([`a hook after transaction ${id} failed: mail server`]);
   });
 
   it('cannot be registered when the method has returned', async () => {

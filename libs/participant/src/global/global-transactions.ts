@@ -319,11 +319,12 @@ export class GlobalTransactions {
     const { clock, random, logger } = this.ports;
     const attempts = options.retry?.attempts ?? 1;
     for (let attempt = 1; ; attempt++) {
+      let last = 'that has not begun';
       try {
-        return await this.beginTraced(options, suspended, work);
+        return await this.beginTraced(options, suspended, work, (transactionId) => (last = transactionId));
       } catch (error) {
         if (attempt >= attempts || !isRepeatable(error)) throw error;
-        logger.debug(`attempt ${attempt} of ${attempts} is repeated in a new transaction: ${errorMessage(error)}`);
+        logger.debug(`transaction ${last}, attempt ${attempt} of ${attempts}, is repeated: ${errorMessage(error)}`);
       }
       await sleep(clock, backoffMs(attempt - 1, RETRY, random));
     }
@@ -333,19 +334,21 @@ export class GlobalTransactions {
     options: GlobalTransactionOptions,
     suspended: TransactionScope | undefined,
     work: Work<T>,
+    onBegun: (transactionId: TransactionId) => void,
   ): Promise<T> {
     const attributes = {
       [SPAN_ATTRIBUTES.participant]: this.settings.participant,
       [SPAN_ATTRIBUTES.protocol]: options.protocol ?? '2pc',
     };
     const request = { name: 'concordat transaction', attributes };
-    return this.tracing.span(request, (span) => this.begin(options, suspended, work, span));
+    return this.tracing.span(request, (span) => this.begin(options, suspended, work, onBegun, span));
   }
 
   private async begin<T>(
     { protocol = '2pc', timeoutMs = DEFAULT_TIMEOUT_MS, metadata }: GlobalTransactionOptions,
     suspended: TransactionScope | undefined,
     work: Work<T>,
+    onBegun: (transactionId: TransactionId) => void,
     span: RunningSpan,
   ): Promise<T> {
     const { coordinators, clock, sessions, isAddressable } = this.ports;
@@ -355,6 +358,7 @@ export class GlobalTransactions {
       : undefined;
     const identity = await coordinators.begin({ protocol, timeoutMs, metadata, beginner });
     span.set({ [SPAN_ATTRIBUTES.transactionId]: identity.transactionId });
+    onBegun(identity.transactionId);
     const transaction = this.partOf({ ...identity, leftMs: timeoutMs - (clock.monotonic() - startedAt) }, true);
     const scope = new TransactionScope(transaction, undefined, false, suspended);
     const settled = await this.settle(scope, work);
@@ -420,7 +424,8 @@ export class GlobalTransactions {
     this.forget(scope.transaction);
     scope.hooks.take(scope.transaction.hooks);
     if (outcome === undefined) return;
-    await this.suspend(() => scope.hooks.run(outcome, this.ports.logger));
+    const { transactionId } = scope.transaction;
+    await this.suspend(() => scope.hooks.run(outcome, transactionId, this.ports.logger));
   }
 
   /** Waits for the last statements and calls of the method, not much longer than the deadline. */

@@ -1,4 +1,5 @@
 import { errorMessage, type Logger } from '@concordat/foundation';
+import type { TransactionId } from '@concordat/commit-protocol';
 import type { GlobalOutcome } from './ports.js';
 
 /** Called once the decision is known. A rejection is logged, and changes nothing. */
@@ -34,7 +35,7 @@ export class HookList {
   }
 
   /** Calls those of the outcome, then those of the end; each once, one after the other. */
-  async run(outcome: GlobalOutcome, logger: Logger): Promise<void> {
+  async run(outcome: GlobalOutcome, transactionId: TransactionId, logger: Logger): Promise<void> {
     const hooks = this.hooks.splice(0);
     const isDue = ({ on, isUndone }: RegisteredHook): boolean => on === (isUndone ? 'aborted' : outcome);
     const inOrder = [...hooks.filter(isDue), ...hooks.filter(({ on }) => on === 'ended')];
@@ -42,7 +43,7 @@ export class HookList {
       try {
         await hook();
       } catch (error) {
-        logger.error(`a hook after the global transaction failed: ${errorMessage(error)}`, error);
+        logger.error(`a hook after transaction ${transactionId} failed: ${errorMessage(error)}`, error);
       }
     }
   }

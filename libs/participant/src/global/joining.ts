@@ -233,7 +233,7 @@ async function leave(transactions: GlobalTransactions, transaction: ProcessTrans
     transactions.forget(transaction);
     if (transaction.hooks.isEmpty) return;
     const outcome = end === 'aborted' ? 'aborted' : (await transactions.ask(transaction)).outcome;
-    await transactions.suspend(() => transaction.hooks.run(outcome, logger));
+    await transactions.suspend(() => transaction.hooks.run(outcome, transaction.transactionId, logger));
   } catch (error) {
     logger.warn(`the hooks of transaction ${transaction.transactionId} were not called: ${errorMessage(error)}`);
   } finally {

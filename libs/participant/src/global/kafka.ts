@@ -153,7 +153,7 @@ export async function joinMessage(
   try {
     await join(transactions, call, propagation === undefined ? {} : { propagation }, work, () => undefined);
   } catch (error) {
-    if (!isAcknowledged(error, delivery, transactions.ports.logger)) throw error;
+    if (!isAcknowledged(error, call, transactions.ports.logger)) throw error;
   }
 }
 

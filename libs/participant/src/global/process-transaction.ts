@@ -118,6 +118,12 @@ export class ProcessTransaction {
     return this.branchId;
   }
 
+  /** For the log: with its branch here, once there is one. */
+  get name(): string {
+    const whole = `transaction ${this.transactionId}`;
+    return this.branchId === undefined ? whole : `branch ${this.branchId} of ${whole}`;
+  }
+
   get doomed(): Doom | undefined {
     return this.firstDoom;
   }
@@ -157,7 +163,7 @@ export class ProcessTransaction {
   doom(doom: Doom): void {
     if (this.firstDoom) return;
     this.firstDoom = doom;
-    this.ports.logger.debug(`transaction ${this.transactionId} can only abort: ${doom.by}: ${doom.message}`);
+    this.ports.logger.debug(`${this.name} can only abort: ${doom.by}: ${doom.message}`);
     this.opening?.then(
       ({ session }) => session.doom(branchError(doom.code, doom.message)),
       () => undefined,
@@ -260,7 +266,7 @@ export class ProcessTransaction {
       if (isUndone) this.failedStatement = undefined;
       return isUndone;
     } catch (error) {
-      this.ports.logger.warn(`a method of transaction ${this.transactionId} was not undone: ${errorMessage(error)}`);
+      this.ports.logger.warn(`a method of ${this.name} was not undone: ${errorMessage(error)}`);
       return false;
     }
   }
@@ -271,8 +277,7 @@ export class ProcessTransaction {
     try {
       await open?.session.rollBack(branchError(code, message));
     } catch (error) {
-      const which = `branch ${this.branchId ?? ''} of transaction ${this.transactionId}`;
-      this.ports.logger.warn(`${which} ends with its session: ${errorMessage(error)}`);
+      this.ports.logger.warn(`${this.name} ends with its session: ${errorMessage(error)}`);
     }
   }
 

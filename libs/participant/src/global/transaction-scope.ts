@@ -61,6 +61,10 @@ export class TransactionScope implements RunningMethod, NestedWork {
     this.transaction.noteJoinedElsewhere();
   }
 
+  get transactionId(): string {
+    return this.transaction.transactionId;
+  }
+
   /** The same for all methods of the transaction in this process. */
   get session(): object {
     return this.transaction;

@@ -173,7 +173,8 @@ describe('ParticipantRuntime', () => {
   });
 
   it('leaves work with an operation that it lacks to a process of another version, and says no in the end', async () => {
-    const { send, heard, resourceManager, runtime } = await createSystem();
+    const lines: string[] = [];
+    const { send, heard, resourceManager, runtime } = await createSystem({}, undefined, undefined, lines);
     const unknown = (attempt: number): CoordinatorMessage => ({
       ...prepare(1),
       type: 'prepare',
@@ -186,6 +187,9 @@ describe('ParticipantRuntime', () => {
     for (const attempt of [0, 1, 2, 3]) await send(unknown(attempt));
     expect([heard.filter(({ type }) => type === 'vote'), resourceManager.calls]).toEqual([[], []]);
     expect(runtime.metrics().dropped).toBe(4);
+    const { transactionId, branchId } = unknown(0);
+    expect(lines).toHaveLength(4);
+    expect(lines[0]).toContain(`the work of branch ${branchId} of transaction ${transactionId} is left to a process`);
     await send(unknown(4));
     expect(resourceManager.calls).toEqual(['prepare 1']);
   });

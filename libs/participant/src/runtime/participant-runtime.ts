@@ -271,7 +271,8 @@ export class ParticipantRuntime<Context> {
     if (!missing) return false;
     this.recorder.dropped++;
     this.logger.warn(
-      `there is no operation "${missing.operation}" here; the work is left to a process of another version`,
+      `there is no operation "${missing.operation}" here; the work of branch ${message.branchId} of transaction ` +
+        `${message.transactionId} is left to a process of another version`,
     );
     return true;
   }
@@ -344,7 +345,8 @@ export class ParticipantRuntime<Context> {
   private endSessionElsewhere(message: DecisionMessage): void {
     if (message.heldBy === undefined || message.heldBy === this.instance) return;
     this.options.resourceManager.endSession?.(message).catch((error: unknown) => {
-      this.logger.debug(`the session of branch ${message.branchId} goes on until its deadline: ${errorMessage(error)}`);
+      const which = `branch ${message.branchId} of transaction ${message.transactionId}`;
+      this.logger.debug(`the session of ${which} goes on until its deadline: ${errorMessage(error)}`);
     });
   }
 

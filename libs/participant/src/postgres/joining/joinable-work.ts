@@ -7,6 +7,8 @@ import type { BranchClient } from '../session/guarded-client.js';
 export interface JoinableWork extends BranchClient {
   /** the same object for all work on the session */
   readonly session: object;
+  /** where it is known */
+  readonly transactionId?: string;
   /** the work that this is a part of */
   readonly parent: JoinableWork | undefined;
   /** a library's transaction stands for all of this work: its BEGIN begins no part, and its COMMIT is refused */

@@ -6,10 +6,10 @@ export interface JoiningOptions {
   readonly onOutsideUse?: (sentence: string) => void;
 }
 
-const OUTSIDE =
-  'a connection that was taken before the global transaction began is used inside it: its statements are no part of the ' +
-  'transaction, and stay when it aborts; take the connection inside the method (pool.connect(), dataSource.createQueryRunner()), ' +
-  'or use pool.query()';
+const outside = (transactionId: string | undefined): string =>
+  `a connection that was taken before global transaction ${transactionId ?? '(of a handler)'} began is used inside it: ` +
+  'its statements are no part of the transaction, and stay when it aborts; take the connection inside the method ' +
+  '(pool.connect(), dataSource.createQueryRunner()), or use pool.query()';
 
 interface QueryingClient {
   query(...parameters: unknown[]): unknown;
@@ -35,9 +35,10 @@ export class OutsideUse {
     const querying = client as QueryingClient;
     const query = querying.query.bind(client);
     querying.query = (...parameters) => {
-      if (!this.isOver && this.current()) {
+      const work = this.isOver ? undefined : this.current();
+      if (work) {
         this.isOver = true;
-        this.report(OUTSIDE);
+        this.report(outside(work.transactionId));
       }
       return query(...parameters);
     };

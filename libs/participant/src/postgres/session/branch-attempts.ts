@@ -167,7 +167,8 @@ export class BranchAttempts {
     try {
       await pools.with('look', (client) => statements.endSessionOf(client, branch));
     } catch (error) {
-      logger.debug(`the session of branch ${branch.branchId} goes on until the server notices: ${errorMessage(error)}`);
+      const which = `branch ${branch.branchId} of transaction ${branch.transactionId}`;
+      logger.debug(`the session of ${which} goes on until the server notices: ${errorMessage(error)}`);
     }
   }
 

@@ -198,6 +198,7 @@ export class BranchSession {
     const { processID } = this.client as unknown as { readonly processID: number };
     this.guarded.observeWaits(
       new SelfBlockWatch({
+        branch: this.branch,
         clock: this.ports.clock,
         logger,
         endSelfBlock: () => endSelfBlock(processID),

@@ -6,9 +6,11 @@ import { SelfBlockWatch } from './self-block-watch.js';
 function watched(answers: readonly (boolean | Error)[]) {
   const clock = new VirtualClock();
   const state = { looks: 0, blocked: 0 };
+  const lines: string[] = [];
   const watch = new SelfBlockWatch({
+    branch: { transactionId: 't', branchId: 'b' },
     clock,
-    logger: silentLogger,
+    logger: { ...silentLogger, debug: (line) => void lines.push(line) },
     endSelfBlock: async () => {
       const answer = answers[state.looks++] ?? false;
       if (answer instanceof Error) throw answer;
@@ -22,7 +24,7 @@ function watched(answers: readonly (boolean | Error)[]) {
       await turns();
     }
   };
-  return { watch, state, pass };
+  return { watch, state, pass, lines };
 }
 
 describe('the watch over what a statement waits for', () => {
@@ -38,10 +40,11 @@ describe('the watch over what a statement waits for', () => {
   });
 
   it('looks every 100 ms, also after a look that failed, and reports a wait for itself once', async () => {
-    const { watch, state, pass } = watched([false, new Error('away'), true]);
+    const { watch, state, pass, lines } = watched([false, new Error('away'), true]);
     watch.begin();
     await pass(250);
     expect(state).toEqual({ looks: 2, blocked: 0 });
+    expect(lines).toEqual(['what held branch b of transaction t waits for could not be read: away']);
     await pass(1_000);
     expect(state).toEqual({ looks: 3, blocked: 1 });
   });

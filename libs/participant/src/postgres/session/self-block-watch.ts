@@ -1,9 +1,12 @@
 import { errorMessage, type Clock, type Logger, type Timer } from '@concordat/foundation';
+import type { BranchAddress } from '@concordat/commit-protocol';
 
 /** How long a statement runs before it is asked what it waits for, and between two such looks. */
 const LOOK_INTERVAL_MS = 100;
 
 export interface SelfBlockWatchPorts {
+  /** for the log */
+  readonly branch: Pick<BranchAddress, 'transactionId' | 'branchId'>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** ends the wait if it is for a prepared branch of the same transaction; whether it was */
@@ -44,7 +47,9 @@ export class SelfBlockWatch {
     try {
       if (await this.ports.endSelfBlock()) return this.ports.onSelfBlocked();
     } catch (error) {
-      this.ports.logger.debug(`what a held branch waits for could not be read: ${errorMessage(error)}`);
+      const { branchId, transactionId } = this.ports.branch;
+      const which = `held branch ${branchId} of transaction ${transactionId}`;
+      this.ports.logger.debug(`what ${which} waits for could not be read: ${errorMessage(error)}`);
     }
     if (this.timer) this.begin();
   }

@@ -260,7 +260,7 @@ export async function createSystem(
   limits: Partial<ParticipantLimits> = {},
   resourceManager = new FakeResourceManager(),
   handle: (call: OperationCall) => Promise<unknown> = async ({ operation }) => `${operation} done`,
-  errorLines: string[] = [],
+  lines: string[] = [],
 ) {
   const clock = new VirtualClock();
   const broker = new MemoryBroker({ clock, partitions: 1 });
@@ -285,7 +285,7 @@ export async function createSystem(
     },
     clock,
     random: new SeededRandom(1),
-    logger: { ...silentLogger, error: (line) => void errorLines.push(line) },
+    logger: { ...silentLogger, warn: (line) => void lines.push(line), error: (line) => void lines.push(line) },
     failpoints: { hit: (name) => void reached.push(name) },
     limits,
   });
