@@ -5,7 +5,7 @@ import {
   type SecureContext,
   type TLSSocket,
 } from 'node:tls';
-import { nodeNameFault, plainSerialNumber, WatchedCertificates, type Logger } from '@concordat/foundation';
+import { nodeNameFault, ShownCertificate, WatchedCertificates, type Logger } from '@concordat/foundation';
 import { wallTime } from './auth/wall-time.js';
 import type { Config } from './config.js';
 import { ownCertificateFault } from './tls-variables.js';
@@ -69,19 +69,21 @@ export class NodeCertificates {
     if (!http) return {};
     const { ca, certificate, key } = http.current;
     this.context ??= createSecureContext({ ca, cert: certificate, key, minVersion: MINIMUM_TLS });
-    const checkNode: NonNullable<ConnectionOptions['checkServerIdentity']> = (
-      _host,
-      { subjectaltname, serialNumber },
-    ) => {
-      const fault = http.current.revoked.has(plainSerialNumber(serialNumber))
-        ? 'it is revoked'
-        : nodeNameFault(subjectaltname, config.clusterName);
-      return fault === undefined ? undefined : new Error(`the certificate is of no node of this cluster: ${fault}`);
+    const checkNode: NonNullable<ConnectionOptions['checkServerIdentity']> = (_host, shown) => {
+      const fault = http.faultOf(ShownCertificate.ofServer(shown));
+      const text = fault ? `it ${fault.clause}` : nodeNameFault(shown.subjectaltname, config.clusterName);
+      return text === undefined ? undefined : new Error(`the certificate is of no node of this cluster: ${text}`);
     };
     return {
       secureContext: this.context,
       checkServerIdentity: ca === undefined ? checkServerIdentity : checkNode,
     };
+  }
+
+  /** Whether what a node has shown in `toNodes` counts still. */
+  isTrusted(node: TLSSocket): boolean {
+    const shown = this.http?.current.ca === undefined ? undefined : ShownCertificate.ofServerSocket(node);
+    return !shown || this.http?.faultOf(shown) === undefined;
   }
 
   stop(): void {
@@ -91,8 +93,9 @@ export class NodeCertificates {
 
 /** Why the certificate of a client is not taken, as a clause; undefined when it is. */
 export function clientFault(socket: TLSSocket, certificates: WatchedCertificates): string | undefined {
-  const certificate = socket.getPeerX509Certificate();
-  if (!certificate) return 'it shows no certificate';
+  const shown = ShownCertificate.ofClient(socket);
+  if (!shown) return 'it shows no certificate';
   if (!socket.authorized) return `its certificate is not trusted: ${String(socket.authorizationError)}`;
-  return certificates.isRevoked(certificate) ? 'its certificate is revoked' : undefined;
+  const fault = certificates.faultOf(shown);
+  return fault && `its certificate ${fault.clause}`;
 }

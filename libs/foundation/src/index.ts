@@ -6,6 +6,7 @@ export * from './certificates/certificate-files.js';
 export * from './certificates/certificate-names.js';
 export * from './certificates/client-tls-variables.js';
 export * from './certificates/plain-and-tls.js';
+export * from './certificates/shown-certificate.js';
 export * from './certificates/tls-fetch.js';
 export * from './certificates/tls-option.js';
 export * from './certificates/watched-certificates.js';

@@ -57,7 +57,7 @@ export async function authenticationFrom(
     authenticators.push(jwtAuthenticatorFrom(jwt, monotonic, logger));
   }
   if (certificatesOf !== undefined && certificates) {
-    authenticators.push(new CertificateAuthenticator({ clusterName: certificatesOf, certificates, now }));
+    authenticators.push(new CertificateAuthenticator({ clusterName: certificatesOf, certificates }));
   }
   return new Authentication(authenticators);
 }

@@ -3,14 +3,14 @@ import { TLSSocket } from 'node:tls';
 import type { Socket } from 'node:net';
 import {
   certificatesIn,
-  chainFault,
-  MAXIMUM_CHAIN_LENGTH,
   namesInCluster,
+  ShownCertificate,
+  type CertificateFault,
   type WatchedCertificates,
 } from '@concordat/foundation';
 import type { Authenticator, Presented } from './authenticator.js';
 import type { Principal } from './credentials/principal.js';
-import { formatGrants, parseGrants } from './credentials/roles.js';
+import { parseGrants } from './credentials/roles.js';
 import { CredentialRefusedError, type RefusalReason } from './errors.js';
 
 /** In a request that a node passes on: the certificate of its sender, which its own connection does not show. */
@@ -18,93 +18,102 @@ export const FORWARDED_CERTIFICATE_HEADER = 'x-concordat-forwarded-certificate';
 const MAXIMUM_FORWARDED_LENGTH = 8_192;
 const MAXIMUM_CACHED = 1_000;
 
+const REASONS: Readonly<Record<CertificateFault['kind'], RefusalReason>> = {
+  untrusted: 'certificate-untrusted',
+  ended: 'certificate-expired',
+  revoked: 'certificate-revoked',
+};
+
 export interface CertificateAuthenticatorOptions {
   readonly clusterName: string;
-  readonly certificates: Pick<WatchedCertificates, 'current' | 'isRevoked' | 'onChange'>;
-  /** in milliseconds since 1970 */
-  readonly now: () => number;
+  readonly certificates: Pick<WatchedCertificates, 'faultOf'>;
+}
+
+/** Who a certificate names. */
+interface Known {
+  readonly certificate: ShownCertificate;
+  readonly principal: Principal;
 }
 
 /**
  * The certificate of a client says who it is: its names `concordat://<cluster>/<role>/<name>` are its roles. A token in
  * the request wins. A node of the cluster may hand over the certificate of a client; it is verified again.
+ *
+ * The handshake of a connection may be long ago. So the certificate is judged with each request by what is trusted then.
  */
 export class CertificateAuthenticator implements Authenticator {
-  private ofSocket = new WeakMap<Socket, Principal>();
+  private readonly ofSocket = new WeakMap<Socket, Known>();
   /** by the header, the oldest first */
-  private readonly forwarded = new Map<string, Principal>();
+  private readonly forwarded = new Map<string, Known>();
 
-  constructor(private readonly options: CertificateAuthenticatorOptions) {
-    options.certificates.onChange(() => {
-      this.ofSocket = new WeakMap();
-      this.forwarded.clear();
-    });
-  }
+  constructor(private readonly options: CertificateAuthenticatorOptions) {}
 
   authenticate({ bearer, socket, rawHeaders }: Presented): Principal | undefined {
     if (bearer !== undefined || !(socket instanceof TLSSocket)) return undefined;
-    const principal = this.ofConnection(socket);
-    if (!principal) return undefined;
+    const known = this.ofConnection(socket);
+    if (!known) return undefined;
+    this.check(known.certificate);
+    const { principal } = known;
     const header = onlyHeader(rawHeaders, FORWARDED_CERTIFICATE_HEADER);
-    if (header === undefined || !principal.roles.has('node')) return this.stillValid(principal);
-    return this.stillValid(this.ofForwarded(header));
+    if (header === undefined || !principal.roles.has('node')) return principal;
+    return this.ofForwarded(header);
   }
 
-  private ofConnection(socket: TLSSocket): Principal | undefined {
+  private ofConnection(socket: TLSSocket): Known | undefined {
     const known = this.ofSocket.get(socket);
     if (known) return known;
-    const certificate = socket.getPeerX509Certificate();
+    const certificate = ShownCertificate.ofClient(socket);
     if (!certificate) return undefined;
     if (!socket.authorized) {
       const error = String(socket.authorizationError);
       throw refused(error === 'CERT_HAS_EXPIRED' ? 'certificate-expired' : 'certificate-untrusted', error);
     }
-    const principal = this.principalOf([certificate, ...intermediatesOf(certificate)]);
-    this.ofSocket.set(socket, principal);
-    return principal;
+    const found = this.knownBy(certificate);
+    this.ofSocket.set(socket, found);
+    return found;
   }
 
   private ofForwarded(header: string): Principal {
     const known = this.forwarded.get(header);
-    if (known) return known;
-    const chain = parseChain(header);
-    if (!chain) throw refused('certificate-untrusted', 'a node has passed on what is no certificate');
-    const fault = chainFault(chain, this.options.certificates.current.ca ?? '', this.options.now());
-    if (fault !== undefined) throw refused('certificate-untrusted', `a node has passed it on, but ${fault}`);
-    const principal = this.principalOf(chain);
-    this.forwarded.set(header, principal);
+    const shown = known?.certificate ?? parseChain(header);
+    if (!shown) throw refused('certificate-untrusted', 'a node has passed on what is no certificate');
+    this.check(shown, 'a node has passed it on: ');
+    if (known) return known.principal;
+    const found = this.knownBy(shown);
+    this.forwarded.set(header, found);
     if (this.forwarded.size > MAXIMUM_CACHED) {
       const [oldest] = this.forwarded.keys();
       this.forwarded.delete(oldest!);
     }
-    return principal;
+    return found.principal;
   }
 
-  private principalOf(chain: readonly X509Certificate[]): Principal {
-    const [certificate] = chain;
+  private knownBy(shown: ShownCertificate): Known {
     const { clusterName, certificates } = this.options;
-    if (certificates.isRevoked(certificate!)) {
-      throw refused('certificate-revoked', `serial number ${certificate!.serialNumber}`);
-    }
-    const names = namesInCluster(certificate!.subjectAltName, clusterName);
+    const names = namesInCluster(shown.certificate.subjectAltName, clusterName);
     if (!names.ok) throw refused('certificate-name', names.fault);
     const { name, roles } = names;
     const { grants, unknown } = parseGrants(
       roles.map((role) => (role === 'participant' ? `participant:${name}` : role)),
     );
     if (unknown.length > 0) throw refused('certificate-name', `there is no role ${unknown[0]!}`);
-    return {
+    const principal: Principal = {
       // a node cannot be taken for a client of the same name
       id: `certificate:${grants.roles.has('node') ? `node/${name}` : name}`,
       ...grants,
-      expiresAt: Date.parse(certificate!.validTo),
-      certificate: formatChain(chain),
+      expiresAt: Date.parse(shown.certificate.validTo),
+      counts: () => certificates.faultOf(shown) === undefined,
+      certificate: formatChain(shown.chain),
     };
+    return { certificate: shown, principal };
   }
 
-  private stillValid(principal: Principal): Principal {
-    if ((principal.expiresAt ?? Infinity) > this.options.now()) return principal;
-    throw refused('certificate-expired', `${principal.id} (${formatGrants(principal).join(', ')})`);
+  /** @throws CredentialRefusedError when it does not count now */
+  private check(shown: ShownCertificate, how = ''): void {
+    const fault = this.options.certificates.faultOf(shown);
+    if (!fault) return;
+    const { serialNumber } = shown.certificate;
+    throw refused(REASONS[fault.kind], `${how}the certificate with the serial number ${serialNumber} ${fault.clause}`);
   }
 }
 
@@ -123,25 +132,16 @@ function onlyHeader(rawHeaders: readonly string[], wanted: string): string | und
   return found;
 }
 
-function intermediatesOf(certificate: X509Certificate): X509Certificate[] {
-  const chain: X509Certificate[] = [];
-  for (let next = certificate.issuerCertificate; next; next = next.issuerCertificate) {
-    if (next.fingerprint256 === (chain.at(-1) ?? certificate).fingerprint256) break; // the authority itself
-    if (next.checkIssued(next) || chain.length >= MAXIMUM_CHAIN_LENGTH - 1) break;
-    chain.push(next);
-  }
-  return chain;
-}
-
 function formatChain(chain: readonly X509Certificate[]): string {
   return chain.map(({ raw }) => raw.toString('base64')).join(',');
 }
 
-function parseChain(header: string): X509Certificate[] | undefined {
+function parseChain(header: string): ShownCertificate | undefined {
   if (header.length > MAXIMUM_FORWARDED_LENGTH) return undefined;
   const pem = header
     .split(',')
     .map((encoded) => `-----BEGIN CERTIFICATE-----\n${encoded}\n-----END CERTIFICATE-----`)
     .join('\n');
-  return certificatesIn(pem);
+  const [own, ...others] = certificatesIn(pem) ?? [];
+  return own && new ShownCertificate([own, ...others]);
 }

@@ -54,18 +54,7 @@ beforeAll(() => {
   authentication = new Authentication([
     new CertificateAuthenticator({
       clusterName: CLUSTER,
-      now: () => MOMENT,
-      certificates: {
-        current: {
-          certificate: '',
-          key: '',
-          ca: authority.certificate.toString(),
-          revoked: new Set(),
-          expiresAt: Infinity,
-        },
-        isRevoked: () => false,
-        onChange: () => () => undefined,
-      },
+      certificates: { faultOf: (shown) => shown.faultBy({ ca: authority.certificate.toString() }, MOMENT) },
     }),
   ]);
   node = connectionOf(authority.issue({ subject: 'node', uris: [name('node', '2')] }).cert);
@@ -156,8 +145,10 @@ describe('a mutated certificate', () => {
   it(
     `that a node passes on is refused, or is still the same one, ${COUNT} times`,
     async () => {
-      const originals = await Promise.all(CHAINS.map((chain) => passedOn(headerOf(chain))));
-      expect(originals.map((principal) => principal?.id)).toEqual(['certificate:alice', 'certificate:oscar']);
+      const readOriginals = (): Promise<unknown[]> =>
+        Promise.all(CHAINS.map(async (chain) => ({ ...(await passedOn(headerOf(chain))), counts: undefined })));
+      const originals = (await readOriginals()) as Principal[];
+      expect(originals.map(({ id }) => id)).toEqual(['certificate:alice', 'certificate:oscar']);
       const wrong: string[] = [];
       let [refused, same] = [0, 0];
       for (let count = 0; count < COUNT; count++) {
@@ -171,7 +162,7 @@ describe('a mutated certificate', () => {
       expect(wrong).toEqual([]);
       expect(refused + same).toBe(COUNT);
       expect(refused / COUNT).toBeGreaterThan(0.8);
-      expect(await Promise.all(CHAINS.map((chain) => passedOn(headerOf(chain))))).toEqual(originals);
+      expect(await readOriginals()).toEqual(originals);
     },
     TIMEOUT_MS,
   );

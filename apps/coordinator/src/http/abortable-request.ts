@@ -1,8 +1,6 @@
 import { request as requestPlain, type Agent, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
 import { request as requestTls } from 'node:https';
-import { TLSSocket, type ConnectionOptions } from 'node:tls';
 import { guarded } from '@concordat/foundation';
-import { handshakeError } from './leader-connections.js';
 
 export interface AbortableRequest {
   readonly url: string;
@@ -11,8 +9,6 @@ export interface AbortableRequest {
   readonly body: Buffer | undefined;
   /** of the scheme of the URL */
   readonly agent: Agent;
-  /** for https: the certificates of this end, and how the other one's is judged */
-  readonly tls?: ConnectionOptions;
   /** closes the connection, also while the answer is awaited */
   readonly signal: AbortSignal;
 }
@@ -26,31 +22,12 @@ export interface WholeAnswer {
 /**
  * An HTTP request whose connection closes when it is aborted, which tells the server that nobody waits any longer.
  *
- * @throws what `node:http` throws, with its codes; `ABORT_ERR` when it was aborted; LeaderHandshakeError when TLS fails
- *   before anything is sent
+ * @throws what `node:http` and the agent throw, with their codes; `ABORT_ERR` when it was aborted
  */
-export function requestUnlessAborted({ url, body, tls, ...options }: AbortableRequest): Promise<WholeAnswer> {
+export function requestUnlessAborted({ url, body, ...options }: AbortableRequest): Promise<WholeAnswer> {
   return new Promise((resolve, reject) => {
     const target = new URL(url);
-    const isTls = target.protocol === 'https:';
-    const sent = isTls ? requestTls(target, { ...tls, ...options }) : requestPlain(target, options);
-    let mayBeSent = !isTls;
-    const failed = (error: unknown): void => {
-      const isOurs = !mayBeSent && !options.signal.aborted && !isOfConnect(error);
-      reject(isOurs ? handshakeError(addressOf(target), error) : (error as Error));
-    };
-    sent.on(
-      'socket',
-      guarded((socket) => {
-        if (!(socket instanceof TLSSocket) || !socket.connecting)
-          mayBeSent = true; // one that was used before
-        else
-          socket.once(
-            'secureConnect',
-            guarded(() => (mayBeSent = true), reject),
-          );
-      }, reject),
-    );
+    const sent = (target.protocol === 'https:' ? requestTls : requestPlain)(target, options);
     sent.on(
       'response',
       guarded(async (response) => {
@@ -60,16 +37,7 @@ export function requestUnlessAborted({ url, body, tls, ...options }: AbortableRe
         resolve({ status: response.statusCode ?? 502, headers: response.headers, text });
       }, reject),
     );
-    sent.on('error', guarded(failed, reject));
+    sent.on('error', guarded(reject, reject));
     sent.end(body);
   });
-}
-
-/** The connection was never open; its code says so. */
-function isOfConnect(error: unknown): boolean {
-  return error instanceof Error && 'syscall' in error && ['connect', 'getaddrinfo'].includes(String(error.syscall));
-}
-
-function addressOf({ hostname, port }: URL): { host: string; port: number } {
-  return { host: hostname, port: Number(port || 443) };
 }

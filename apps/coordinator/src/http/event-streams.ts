@@ -32,6 +32,8 @@ export interface StreamReader {
   readonly access: Access | undefined;
   /** when its credential ends, and with it the stream; milliseconds since 1970 */
   readonly expiresAt: number | undefined;
+  /** whether the credential counts still, where that can change */
+  readonly counts?: (() => boolean) | undefined;
 }
 
 /** Without authentication. */
@@ -308,6 +310,7 @@ export class EventStreams implements BeforeApplicationShutdown {
 
   private write(stream: Stream, text: string): void {
     const { raw } = stream.reply;
+    if (!mayRead(stream.reader)) return this.end(stream);
     if (raw.destroyed || raw.writableEnded || raw.write(text) || stream.stalled !== undefined) return;
     const failed = (error: unknown): void => this.fail(stream, error);
     stream.stalled = setTimeout(
@@ -338,17 +341,19 @@ export class EventStreams implements BeforeApplicationShutdown {
 
   /**
    * A node that was removed from its group gets no events any more, so its clients must go elsewhere. A client whose
-   * credential has ended must show a new one.
+   * credential has ended, or counts no longer, must show a new one; it gets no event meanwhile.
    */
   private sendKeepAlive(): void {
     if (this.cluster.exclusion() !== undefined) return this.closeAll();
-    const now = wallTime();
     for (const stream of this.streams) {
-      const { expiresAt = Number.POSITIVE_INFINITY } = stream.reader;
-      if (expiresAt <= now) this.end(stream);
+      if (!mayRead(stream.reader)) this.end(stream);
       else if (!isBehind(stream)) this.write(stream, ': keep-alive\n\n');
     }
   }
+}
+
+function mayRead({ expiresAt = Number.POSITIVE_INFINITY, counts }: StreamReader): boolean {
+  return expiresAt > wallTime() && counts?.() !== false;
 }
 
 function advance(stream: Stream, logIndex: number): void {

@@ -48,7 +48,8 @@ export class EventsController {
 }
 
 function readerOf(request: FastifyRequest): StreamReader {
-  return { access: readAccessOf(request), expiresAt: request.principal?.expiresAt };
+  const { expiresAt, counts } = request.principal ?? {};
+  return { access: readAccessOf(request), expiresAt, counts };
 }
 
 function parseLastEventId(request: FastifyRequest): number | undefined {

@@ -1,7 +1,7 @@
-import type { Agent } from 'node:http';
+import { Agent } from 'node:http';
 import { Inject, Injectable } from '@nestjs/common';
 import { guarded, type Logger } from '@concordat/foundation';
-import replyFrom from '@fastify/reply-from';
+import replyFrom, { type FastifyReplyFromOptions } from '@fastify/reply-from';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CLUSTER, type ClusterApi } from '../cluster/cluster.api.js';
 import { CONFIG, type Config } from '../config.js';
@@ -12,7 +12,7 @@ import { NodeCertificates } from '../node-certificates.js';
 import { requestUnlessAborted } from './abortable-request.js';
 import { sendProblem } from './answers.js';
 import { FORWARDED_BY_HEADER } from './audit-entries.js';
-import { leaderAgent, leaderConnector } from './leader-connections.js';
+import { LeaderAgent } from './leader-connections.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem, problemOf, RequestRefusedError, type ProblemCode } from './problems.js';
 import { parseLockName, parseNodeId, parseTransactionId } from './validation.js';
@@ -70,6 +70,7 @@ const NOT_SENT: ReadonlySet<string> = new Set([
   'ENETUNREACH',
   'EADDRNOTAVAIL',
   'UND_ERR_CONNECT_TIMEOUT',
+  'CONNECT_TIMED_OUT',
   'TLS_HANDSHAKE_FAILED',
   'FST_REPLY_FROM_SERVICE_UNAVAILABLE',
 ]);
@@ -106,16 +107,19 @@ export class ForwardToLeader {
   private readonly pending = new Set<Forwarded>();
   private pendingBytes = 0;
   private watch: NodeJS.Timeout | undefined;
-  /** of requests whose client may go away; the pool of the others cannot abort one */
+  /** undefined: the nodes speak plain text */
+  private readonly secureAgent: LeaderAgent | undefined;
+  /** of requests whose client may go away; the pool of the others cannot abort one in plain text */
   private readonly agent: Agent;
 
   constructor(
     @Inject(CONFIG) private readonly config: Pick<Config, 'nodeId'> & Partial<Pick<Config, 'tls'>>,
     @Inject(CLUSTER) private readonly cluster: ClusterApi,
     @Inject(LOGGER) private readonly logger: Logger,
-    @Inject(NodeCertificates) private readonly certificates: NodeCertificates,
+    @Inject(NodeCertificates) certificates: NodeCertificates,
   ) {
-    this.agent = leaderAgent(memberScheme(config) === 'https', MAXIMUM_CONNECTIONS);
+    if (memberScheme(config) === 'https') this.secureAgent = secureAgent(certificates);
+    this.agent = this.secureAgent ?? new Agent({ keepAlive: true, maxSockets: MAXIMUM_CONNECTIONS });
   }
 
   /** Adds the hook and the connection pool to a Fastify instance. */
@@ -124,17 +128,7 @@ export class ForwardToLeader {
       disableCache: true,
       disableRequestLogging: true,
       destroyAgent: true,
-      undici: {
-        connections: MAXIMUM_CONNECTIONS,
-        pipelining: 1,
-        keepAliveTimeout: KEEP_ALIVE_MS,
-        headersTimeout: ANSWER_TIMEOUT_MS,
-        bodyTimeout: ANSWER_TIMEOUT_MS,
-        connect:
-          memberScheme(this.config) === 'https'
-            ? leaderConnector(() => this.certificates.toNodes(), CONNECT_TIMEOUT_MS)
-            : { timeout: CONNECT_TIMEOUT_MS },
-      },
+      ...(this.secureAgent ? throughAgent(this.secureAgent) : { undici: PLAIN_POOL }),
     });
     fastify.addHook('preValidation', (request, reply, done) => {
       leaderPath(request); // refuses an invalid id before the body is read
@@ -254,7 +248,6 @@ export class ForwardToLeader {
       headers: without(this.forwardedHeaders(request, request.headers), ['host']),
       body: request.body as Buffer | undefined,
       agent: this.agent,
-      ...(leaderUrl.startsWith('https:') && { tls: this.certificates.toNodes() }),
       signal: AbortSignal.any([gone.signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
     });
     this.release(forwarded);
@@ -317,6 +310,34 @@ export class ForwardToLeader {
     if (!request.raw.complete) void reply.header('connection', 'close'); // its body is not read
     sendProblem(reply, problem);
   }
+}
+
+const PLAIN_POOL = {
+  connections: MAXIMUM_CONNECTIONS,
+  pipelining: 1,
+  keepAliveTimeout: KEEP_ALIVE_MS,
+  headersTimeout: ANSWER_TIMEOUT_MS,
+  bodyTimeout: ANSWER_TIMEOUT_MS,
+  connect: { timeout: CONNECT_TIMEOUT_MS },
+};
+
+function secureAgent(certificates: NodeCertificates): LeaderAgent {
+  const agent = new LeaderAgent({
+    tls: () => certificates.toNodes(),
+    isTrusted: (leader) => certificates.isTrusted(leader),
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    keepAliveMs: KEEP_ALIVE_MS,
+    maximumConnections: MAXIMUM_CONNECTIONS,
+  });
+  certificates.http?.onChange(() => agent.renew());
+  certificates.http?.onReview(() => agent.review());
+  return agent;
+}
+
+/** A pool of undici cannot be begun anew. */
+function throughAgent(agent: LeaderAgent): Pick<FastifyReplyFromOptions, 'http' | 'undici'> {
+  const agents = { 'http:': new Agent(), 'https:': agent };
+  return { http: { agents, requestOptions: { timeout: ANSWER_TIMEOUT_MS } } };
 }
 
 interface UpstreamAnswer {

@@ -1,7 +1,7 @@
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
-import { connect as connectPlain, isIP, type Socket } from 'node:net';
-import { connect as connectTls, type ConnectionOptions } from 'node:tls';
+import { Agent as HttpsAgent, type RequestOptions } from 'node:https';
+import { isIP } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { connect, TLSSocket, type ConnectionOptions } from 'node:tls';
 import { CodedError, errorMessage, formatAddress, guarded } from '@concordat/foundation';
 
 /** The leader's certificate is not taken, or ours by the leader: nothing was sent. */
@@ -10,40 +10,91 @@ export class LeaderHandshakeError extends CodedError {
   readonly retryable = true;
 }
 
-/** What undici wants to know where, and how it hears of the result. */
-export interface ConnectorTarget {
-  readonly hostname: string;
-  readonly port: string;
-  readonly protocol: string;
+/** How an agent hears of a connection that it has asked for. */
+type Connected = (error: Error | null, socket: Duplex) => void;
+
+export interface LeaderAgentOptions {
+  /** of each connection, when it is opened */
+  readonly tls: () => ConnectionOptions;
+  /** whether what the leader has shown counts still */
+  readonly isTrusted: (leader: TLSSocket) => boolean;
+  readonly connectTimeoutMs: number;
+  /** a connection without a request is closed after it */
+  readonly keepAliveMs: number;
+  readonly maximumConnections: number;
 }
-export type Connected = (...result: [error: null, socket: Socket] | [error: Error, socket: null]) => void;
 
 /**
- * Opens the connections to the leader of a pool, with the certificates that are in force at that moment.
- *
- * @param tls asked for each connection
+ * The connections over TLS to the leader, which are kept for further requests. A node that shows a new certificate, or
+ * trusts others than before, must begin anew: `renew`. What runs ends over the connection it has.
  */
-export function leaderConnector(tls: () => ConnectionOptions, timeoutMs: number) {
-  return ({ hostname, port, protocol }: ConnectorTarget, connected: Connected): Socket => {
-    const host = hostname.replace(/^\[|\]$/g, '');
-    const isTls = protocol === 'https:';
-    const address = { host, port: Number(port || (isTls ? 443 : 80)), noDelay: true, keepAlive: true };
-    const socket = isTls
-      ? connectTls({ ...tls(), ...address, ...(isIP(host) === 0 && { servername: host }), ALPNProtocols: ['http/1.1'] })
-      : connectPlain(address);
+export class LeaderAgent extends HttpsAgent {
+  /** those that may be used again */
+  private usable = new Set<Duplex>();
+
+  constructor(private readonly settings: LeaderAgentOptions) {
+    const { maximumConnections: maxSockets, keepAliveMs: timeout } = settings;
+    super({ keepAlive: true, maxSockets, maxFreeSockets: maxSockets, timeout });
+  }
+
+  /** No session is resumed, which would show no certificate. */
+  override createConnection({ host, port }: RequestOptions, connected: Connected = () => undefined): null {
+    const { usable } = this;
+    const failed = (error: Error): void => (connected as (error: Error) => void)(error);
+    const open = async (): Promise<void> => {
+      const { tls, connectTimeoutMs } = this.settings;
+      const address = { host: (host ?? '').replace(/^\[|\]$/g, ''), port: Number(port || 443) };
+      const socket = await connectToLeader(address, tls(), connectTimeoutMs);
+      usable.add(socket); // not of a later set: it shows what was in force when it was opened
+      const gone = (): void => void usable.delete(socket);
+      socket.once('close', guarded(gone, gone));
+      connected(null, socket);
+    };
+    open().catch(failed);
+    return null;
+  }
+
+  override keepSocketAlive(socket: Duplex): boolean {
+    super.keepSocketAlive(socket);
+    return this.usable.has(socket) && this.counts(socket);
+  }
+
+  renew(): void {
+    this.usable = new Set(); // those in use are closed after their answer
+    for (const socket of Object.values(this.freeSockets).flat()) socket?.destroy();
+  }
+
+  /** Begins anew when what the leader has shown counts no longer. */
+  review(): void {
+    if (![...this.usable].every((socket) => this.counts(socket))) this.renew();
+  }
+
+  private counts(socket: Duplex): boolean {
+    return socket instanceof TLSSocket && this.settings.isTrusted(socket);
+  }
+}
+
+interface LeaderAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Rejects with the error of the connection, a LeaderHandshakeError when that stands, or `CONNECT_TIMED_OUT`. */
+function connectToLeader(address: LeaderAddress, tls: ConnectionOptions, timeoutMs: number): Promise<TLSSocket> {
+  const servername = isIP(address.host) === 0 ? { servername: address.host } : {};
+  const socket = connect({ ...tls, ...address, ...servername, ALPNProtocols: ['http/1.1'] });
+  socket.setNoDelay(true);
+  return new Promise((resolve, reject) => {
     let isOpen = false;
     const fail = (error: unknown): void => {
-      if (settled) return;
-      settled = true;
       clearTimeout(timer);
       socket.destroy();
-      connected(isOpen && isTls ? handshakeError(address, error) : asError(error), null);
+      reject(isOpen ? handshakeError(address, error) : asError(error));
     };
-    let settled = false;
     const timer = setTimeout(
       guarded(() => {
-        const text = `${formatAddress(address)} does not answer`;
-        fail(isOpen && isTls ? new Error(text) : Object.assign(new Error(text), { code: 'UND_ERR_CONNECT_TIMEOUT' }));
+        const error = new Error(`${formatAddress(address)} does not answer`);
+        fail(isOpen ? error : Object.assign(error, { code: 'CONNECT_TIMED_OUT' }));
       }, fail),
       timeoutMs,
     );
@@ -51,29 +102,22 @@ export function leaderConnector(tls: () => ConnectionOptions, timeoutMs: number)
       'connect',
       guarded(() => (isOpen = true), fail),
     );
-    socket.on('error', guarded(fail, fail)); // before it is open: afterwards the pool listens, too
+    socket.on('error', guarded(fail, fail));
     socket.once(
       'close',
       guarded(() => fail(new Error('the connection was closed during the handshake')), fail),
     );
     socket.once(
-      isTls ? 'secureConnect' : 'connect',
+      'secureConnect',
       guarded(() => {
-        settled = true;
         clearTimeout(timer);
-        connected(null, socket);
+        resolve(socket);
       }, fail),
     );
-    return socket;
-  };
+  });
 }
 
-/** For requests that may be aborted; its pool is not that of the others. */
-export function leaderAgent(isTls: boolean, maxSockets: number): HttpAgent {
-  return isTls ? new HttpsAgent({ keepAlive: true, maxSockets }) : new HttpAgent({ keepAlive: true, maxSockets });
-}
-
-export function handshakeError(address: { host: string; port: number }, cause: unknown): LeaderHandshakeError {
+function handshakeError(address: LeaderAddress, cause: unknown): LeaderHandshakeError {
   return new LeaderHandshakeError(`no TLS with ${formatAddress(address)}: ${errorMessage(cause)}`, { cause });
 }
 

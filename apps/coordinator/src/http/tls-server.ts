@@ -1,7 +1,14 @@
 import type { ServerOptions, Server } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { acceptPlainToo, errorMessage, guarded, type Logger, type WatchedCertificates } from '@concordat/foundation';
+import {
+  acceptPlainToo,
+  errorMessage,
+  guarded,
+  WITHOUT_RESUMPTION,
+  type Logger,
+  type WatchedCertificates,
+} from '@concordat/foundation';
 import { clientFault, MINIMUM_TLS, type NodeCertificates } from '../node-certificates.js';
 import type { ServerTls } from '../tls-variables.js';
 import type { Http2Sessions } from './http2-sessions.js';
@@ -23,7 +30,12 @@ export function tlsServerOptions(certificates: WatchedCertificates, speaksHttp2:
 }
 
 function contextOptions({ current: { ca, certificate, key } }: WatchedCertificates) {
-  return { ...(ca !== undefined && { ca }), cert: certificate, key, minVersion: MINIMUM_TLS } as const;
+  return {
+    ...(ca !== undefined && { ca, ...WITHOUT_RESUMPTION }),
+    cert: certificate,
+    key,
+    minVersion: MINIMUM_TLS,
+  } as const;
 }
 
 export interface SecureServerOptions {
@@ -58,6 +70,23 @@ export function secureServer(server: Server, { tls, node, logger, http2 }: Secur
       refuse(socket, socket.remoteAddress, `no TLS: ${line}`);
     }, failed),
   );
+  const admitted = new Set<TLSSocket>();
+  if (tls.needsClientCertificate) {
+    certificates.onReview(() => {
+      for (const socket of admitted) {
+        const reason = clientFault(socket, certificates);
+        if (reason !== undefined) refuse(socket, socket.remoteAddress, reason);
+      }
+    });
+  }
+  const admit = (socket: TLSSocket): void => {
+    if (!tls.needsClientCertificate) return;
+    admitted.add(socket);
+    socket.once(
+      'close',
+      guarded(() => void admitted.delete(socket), failed),
+    );
+  };
   // HTTP/1.1 itself
   const serve = server.listeners('secureConnection') as ((socket: Socket) => void)[];
   server.removeAllListeners('secureConnection');
@@ -66,6 +95,7 @@ export function secureServer(server: Server, { tls, node, logger, http2 }: Secur
     guarded((socket: TLSSocket) => {
       const reason = tls.needsClientCertificate ? clientFault(socket, certificates) : undefined;
       if (reason !== undefined) return refuse(socket, socket.remoteAddress, reason);
+      admit(socket);
       if (http2 && socket.alpnProtocol === 'h2') return http2.serve(socket);
       for (const listener of serve) listener.call(server, socket);
     }, failed),

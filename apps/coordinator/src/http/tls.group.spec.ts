@@ -1,6 +1,10 @@
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { readFilesAgain } from '@concordat/foundation';
+import { TestAuthority } from '@concordat/raft/testing';
 import { Http2Client } from './testing/http2-client.js';
-import { askSecurely, TestCertificates } from './testing/test-certificates.js';
+import { askSecurely, CLUSTER, TestCertificates } from './testing/test-certificates.js';
 import { TestGroup, type GroupNode } from './testing/test-group.js';
 
 const certificates = new TestCertificates();
@@ -58,6 +62,84 @@ describe('a group over TLS', () => {
     waiting.close(); // nobody waits any longer, and the leader hears of it
     await group.until(() => locks.figures().waiting === 0);
     session.destroy();
+  });
+});
+
+describe('a group whose authority is replaced', () => {
+  it.each([
+    ['POST', LIST, {}],
+    ['PUT', '/v1/locks/c', { owner: 'a', ttlMs: 10_000 }],
+  ])(
+    'passes on every request meanwhile, over connections with the new certificates: %s',
+    async (method, path, body) => {
+      const own = new TestCertificates();
+      const successor = TestAuthority.create('successor');
+      const group = await TestGroup.start(3, (nodeId) => own.node(nodeId));
+      const trust = (...authorities: TestAuthority[]): void => {
+        own.write('ca.pem', Buffer.concat(authorities.map(({ certificate }) => certificate)), 0o644);
+        readFilesAgain();
+      };
+      try {
+        const [follower] = (await group.followers()) as [GroupNode];
+        const url = await urlOf(follower);
+        const ask = async (client: ReturnType<TestCertificates['client']>): Promise<unknown> => {
+          const ca = Buffer.concat([own.authority.certificate, successor.certificate]);
+          const answer = await askSecurely(`${url}${path}`, { ...client, ca }, { method, body });
+          return answer.body['code'] ?? answer.status;
+        };
+        const [before, after] = [own.authority, successor].map((authority) =>
+          own.client({ roles: ['client'], authority }),
+        ) as [ReturnType<TestCertificates['client']>, ReturnType<TestCertificates['client']>];
+        const right = method === 'POST' ? 201 : 200;
+        const replace = (nodeIds: readonly number[]): void => {
+          for (const nodeId of nodeIds) {
+            const { cert, key } = successor.issue({ clusterName: CLUSTER, nodeId });
+            own.write(`node-${nodeId}.pem`, cert, 0o644);
+            own.write(`node-${nodeId}.key`, key);
+          }
+          readFilesAgain();
+        };
+        trust(own.authority, successor);
+        const { nodeId: leaderId } = await group.leader();
+        replace([leaderId]);
+        expect(await ask(before)).toBe(right); // over a connection that shows the leader the old certificate
+        replace([1, 2, 3].filter((nodeId) => nodeId !== leaderId));
+        expect([await ask(before), await ask(after)]).toEqual([right, right]);
+        trust(successor);
+        expect([await ask(before), await ask(after)]).toEqual(['UNAUTHENTICATED', right]);
+      } finally {
+        await group.stop();
+        own.remove();
+      }
+    },
+  );
+
+  it.each([
+    ['POST', LIST, {}],
+    ['PUT', '/v1/locks/d', { owner: 'a', ttlMs: 10_000 }],
+  ])('gives nothing more to a leader whose certificate is revoked: %s', async (method, path, body) => {
+    const own = new TestCertificates();
+    // each node has a file of its own, and only the follower knows of the theft
+    const group = await TestGroup.start(3, (nodeId) => ({
+      ...own.node(nodeId),
+      CONCORDAT_REVOKED_FILE: own.write(`revoked-${nodeId}`, '', 0o644),
+    }));
+    try {
+      const [follower] = (await group.followers()) as [GroupNode];
+      const { nodeId: leaderId } = await group.leader();
+      const url = await urlOf(follower);
+      const alice = own.client({ roles: ['client'] });
+      const begun = await askSecurely(`${url}${path}`, alice, { method, body });
+      expect(begun.status).toBe(method === 'POST' ? 201 : 200);
+      const { serialNumber } = new X509Certificate(readFileSync(own.path(`node-${leaderId}.pem`)));
+      own.write(`revoked-${follower.nodeId}`, serialNumber, 0o644);
+      readFilesAgain();
+      const answer = await askSecurely(`${url}${path}`, alice, { method, body });
+      expect([answer.status, answer.body['code']]).toEqual([503, 'NO_LEADER']);
+    } finally {
+      await group.stop();
+      own.remove();
+    }
   });
 });
 

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
-import { SeededRandom, silentLogger, SystemClock, type TlsOption } from '@concordat/foundation';
+import { readFilesAgain, SeededRandom, silentLogger, SystemClock, type TlsOption } from '@concordat/foundation';
 import { dialerOverTcp, DirectParticipantBus, dialOverTcp } from '@concordat/messaging';
 import { TestAuthority } from '@concordat/raft/testing';
 import { CLUSTER, TestCertificates, type TestTls } from '../http/testing/test-certificates.js';
@@ -195,5 +195,40 @@ describe('a direct stream over TLS', () => {
     await until(() => link.bus.streamCounts().size === 0 && !bus.isConnected());
     certificates.write('revoked', '', 0o644);
     await until(() => bus.isConnected());
+  });
+
+  it('ends when its authority is trusted no longer, and begins anew with a certificate of the next one', async () => {
+    const { link, url, lines, refusals } = await coordinator();
+    const successor = TestAuthority.create('successor');
+    let tls = orders();
+    const bus = participant('orders', url, () => tls);
+    await until(() => bus.isConnected() && link.bus.streamCounts().get('orders') === 1);
+    const trust = (...authorities: TestAuthority[]): void => {
+      certificates.write('ca.pem', Buffer.concat(authorities.map(({ certificate }) => certificate)), 0o644);
+      readFilesAgain();
+    };
+    try {
+      trust(certificates.authority, successor);
+      expect(link.bus.streamCounts().get('orders')).toBe(1);
+      trust(successor);
+      await until(() => link.bus.streamCounts().size === 0 && !bus.isConnected());
+      const fault = 'its certificate is of no authority that is trusted here';
+      expect(refusals[0]).toEqual({ participant: 'orders', address: undefined, reason: `NOT_YOU: ${fault}` });
+      expect(lines).toContain(`a stream of the participant orders is refused (NOT_YOU): ${fault}`);
+      expect(bus.obstacle()).toContain(fault);
+      tls = certificates.client({ roles: ['participant', 'client'], name: 'orders', authority: successor });
+      await until(() => bus.isConnected());
+    } finally {
+      trust(certificates.authority);
+    }
+  });
+
+  it('ends when its certificate does', async () => {
+    const { link, url, lines } = await coordinator();
+    const notAfter = new Date((Math.ceil(Date.now() / 1_000) + 2) * 1_000);
+    const bus = participant('orders', url, certificates.client({ roles: ['participant'], name: 'orders', notAfter }));
+    await until(() => bus.isConnected() && link.bus.streamCounts().get('orders') === 1);
+    await until(() => link.bus.streamCounts().size === 0 && !bus.isConnected());
+    expect(lines.join('\n')).toContain('refused (NOT_YOU): its certificate has ended on ');
   });
 });

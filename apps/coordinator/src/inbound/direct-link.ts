@@ -86,8 +86,7 @@ export class DirectLink {
       maximumStreams,
       tls && serverTls(tls, options.cluster, logger, onRefused),
     );
-    // after the server has the new ones
-    tls?.certificates.http?.onChange(() => this.bus.checkIdentities());
+    tls?.certificates.http?.onReview(() => this.bus.checkIdentities());
   }
 
   /** The address for participants, as `host:port`; undefined before it listens. */
@@ -138,7 +137,7 @@ function serverTls(
       return {
         isSecure: true,
         participants: names.roles.includes('participant') ? [names.name] : [],
-        fault: () => (certificates.isRevoked(certificate) ? 'its certificate is revoked' : undefined),
+        fault: () => clientFault(socket, certificates),
       };
     },
     onRefused: (address, reason) => {

@@ -61,18 +61,22 @@ export class LocalAuthority {
   ) {}
 
   /** Each authority has a key of its own. Two that are trusted at once need different names. */
-  static create(name: string): LocalAuthority {
-    return LocalAuthority.of(name, { name });
+  static create(name: string, notAfter = latest): LocalAuthority {
+    return LocalAuthority.of(name, { name }, notAfter);
   }
 
   /** @param issuer without a key: the authority itself */
-  private static of(name: string, issuer: { readonly name: string; readonly key?: KeyObject }): LocalAuthority {
+  private static of(
+    name: string,
+    issuer: { readonly name: string; readonly key?: KeyObject },
+    notAfter: Date,
+  ): LocalAuthority {
     const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const extensions = [
       extension(oids.basicConstraints, true, sequence(boolean(true))),
       extension(oids.keyUsage, true, bitString(Uint8Array.of(0b0000_0100), 2)), // may sign certificates
     ];
-    const fields = { issuer: issuer.name, subject: name, publicKey, notAfter: latest, extensions };
+    const fields = { issuer: issuer.name, subject: name, publicKey, notAfter, extensions };
     return new LocalAuthority(name, privateKey, certificateOf(fields, issuer.key ?? privateKey));
   }
 
@@ -91,8 +95,8 @@ export class LocalAuthority {
   }
 
   /** An intermediate authority: whoever trusts this one trusts what it issues, if its certificate comes along. */
-  issueAuthority(name: string): LocalAuthority {
-    return LocalAuthority.of(name, { name: this.name, key: this.privateKey });
+  issueAuthority(name: string, notAfter = latest): LocalAuthority {
+    return LocalAuthority.of(name, { name: this.name, key: this.privateKey }, notAfter);
   }
 
   /** A new certificate with a new key, for servers and clients. */

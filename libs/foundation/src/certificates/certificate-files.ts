@@ -26,10 +26,15 @@ export interface Certificates {
 
 export type CertificateFile = keyof CertificatePaths;
 
+/** Why a file is not taken. */
+export interface CertificateFileFault {
+  readonly file: CertificateFile;
+  /** ends the sentence "it must be …" */
+  readonly expected: string;
+}
+
 export type CertificatesRead =
-  | { readonly ok: true; readonly certificates: Certificates }
-  /** `expected` ends the sentence "it must be …" */
-  | { readonly ok: false; readonly file: CertificateFile; readonly expected: string };
+  { readonly ok: true; readonly certificates: Certificates } | ({ readonly ok: false } & CertificateFileFault);
 
 export interface CertificateChecks {
   /** in milliseconds since 1970 */
@@ -43,21 +48,68 @@ export interface CertificateChecks {
  * now.
  */
 export function readCertificates(paths: CertificatePaths, checks: CertificateChecks): CertificatesRead {
-  const texts: Partial<Record<CertificateFile, string>> = {};
-  for (const file of ['ca', 'certificate', 'key', 'revoked'] as const) {
-    const path = paths[file];
-    if (path === undefined) continue;
-    const read = readPrivateFile(path, KINDS[file]);
-    const expected = read.ok ? faultOfText(file, read.text) : read.expected;
-    if (expected !== undefined) return { ok: false, file, expected };
-    if (read.ok) texts[file] = read.text;
-  }
-  const { ca, certificate = '', key = '', revoked } = texts;
-  const own = new X509Certificate(certificate);
-  const expiresAt = Date.parse(own.validTo);
-  const problem = ownFault(own, key, checks);
-  if (problem) return { ok: false, ...problem };
-  return { ok: true, certificates: { ca, certificate, key, revoked: serialNumbers(revoked ?? '')!, expiresAt } };
+  const [ca, own, revoked] = readParts(paths, checks);
+  if (!ca.ok) return ca;
+  if (!own.ok) return own;
+  if (!revoked.ok) return revoked;
+  return { ok: true, certificates: { ...ca.part, ...own.part, ...revoked.part } };
+}
+
+/**
+ * The same, later. The authorities, the own certificate with its key, and the revocations are taken each by itself:
+ * whose certificate has ended must still believe no other that is revoked.
+ *
+ * @param last what stays of a part that cannot be used
+ */
+export function readCertificatesAgain(
+  paths: CertificatePaths,
+  checks: CertificateChecks,
+  last: Certificates,
+): { readonly certificates: Certificates; readonly faults: readonly CertificateFileFault[] } {
+  const parts = readParts(paths, checks);
+  const certificates = parts.reduce<Certificates>((all, part) => (part.ok ? { ...all, ...part.part } : all), last);
+  return { certificates, faults: parts.filter((part) => !part.ok) };
+}
+
+type Part<Name extends keyof Certificates> =
+  { readonly ok: true; readonly part: Pick<Certificates, Name> } | ({ readonly ok: false } & CertificateFileFault);
+
+function readParts(paths: CertificatePaths, checks: CertificateChecks) {
+  return [readAuthorities(paths), readOwn(paths, checks), readRevoked(paths)] as const;
+}
+
+function readAuthorities(paths: CertificatePaths): Part<'ca'> {
+  const read = readText(paths, 'ca');
+  return read.ok ? { ok: true, part: { ca: read.text } } : read;
+}
+
+function readRevoked(paths: CertificatePaths): Part<'revoked'> {
+  const read = readText(paths, 'revoked');
+  return read.ok ? { ok: true, part: { revoked: serialNumbers(read.text ?? '')! } } : read;
+}
+
+function readOwn(paths: CertificatePaths, checks: CertificateChecks): Part<'certificate' | 'key' | 'expiresAt'> {
+  const [certificate, key] = [readText(paths, 'certificate'), readText(paths, 'key')];
+  if (!certificate.ok) return certificate;
+  if (!key.ok) return key;
+  const [certificateText, keyText] = [certificate.text ?? '', key.text ?? ''];
+  const own = new X509Certificate(certificateText);
+  const fault = ownFault(own, keyText, checks);
+  if (fault) return { ok: false, ...fault };
+  return { ok: true, part: { certificate: certificateText, key: keyText, expiresAt: Date.parse(own.validTo) } };
+}
+
+/** Undefined where there is no such file. */
+function readText(
+  paths: CertificatePaths,
+  file: CertificateFile,
+): { readonly ok: true; readonly text: string | undefined } | ({ readonly ok: false } & CertificateFileFault) {
+  const path = paths[file];
+  if (path === undefined) return { ok: true, text: undefined };
+  const read = readPrivateFile(path, KINDS[file]);
+  if (!read.ok) return { ok: false, file, expected: read.expected };
+  const expected = faultOfText(file, read.text);
+  return expected === undefined ? { ok: true, text: read.text } : { ok: false, file, expected };
 }
 
 /** As X.509 libraries print them: capital hexadecimal digits without leading zeros. */
@@ -90,7 +142,7 @@ function ownFault(
   own: X509Certificate,
   key: string,
   { now, fault }: CertificateChecks,
-): { readonly file: CertificateFile; readonly expected: string } | undefined {
+): CertificateFileFault | undefined {
   if (!own.checkPrivateKey(createPrivateKey(key)))
     return { file: 'key', expected: 'the private key of the certificate' };
   const expected = validityFault(own, now) ?? fault?.(own);

@@ -6,14 +6,16 @@ import { rereadOnRequest, type Rereadable } from '../files-again.js';
 import { guarded } from '../guarded.js';
 import type { Logger } from '../logger.js';
 import { WeakRegistry } from '../weak-registry.js';
+import type { CertificateFault } from './certificate-chain.js';
 import {
-  plainSerialNumber,
   readCertificates,
+  readCertificatesAgain,
+  type CertificateChecks,
   type CertificateFile,
   type CertificatePaths,
   type Certificates,
-  type CertificatesRead,
 } from './certificate-files.js';
+import type { ShownCertificate } from './shown-certificate.js';
 
 /** How often the files are looked at. A change is read when it has lasted from one look to the next. */
 const LOOK_EACH_MS = 1_000;
@@ -32,6 +34,17 @@ export interface WatchedCertificatesOptions {
   readonly now: () => number;
   readonly lookEachMs?: number;
 }
+
+/** What is taken, or stays as it was, by itself. */
+const PARTS = [
+  { name: 'authorities', files: ['ca'], fields: ['ca'] },
+  { name: 'certificates', files: ['certificate', 'key'], fields: ['certificate', 'key'] },
+  { name: 'revocations', files: ['revoked'], fields: ['revoked'] },
+] as const satisfies readonly {
+  readonly name: string;
+  readonly files: readonly CertificateFile[];
+  readonly fields: readonly (keyof Certificates)[];
+}[];
 
 const watched = new WeakRegistry<WatchedCertificates>();
 
@@ -56,7 +69,8 @@ export class CertificateError extends codedError('CERTIFICATE_UNUSABLE') {
 
 /**
  * Certificates and key in files, read again when a file changes. New ones that cannot be used are logged, and the last
- * usable ones stay. The certificate and its key may be replaced one after the other, within two seconds.
+ * usable ones stay; the authorities and the revocations are taken all the same. The certificate and its key may be
+ * replaced one after the other, within two seconds.
  *
  * States: watching → stopped.
  */
@@ -66,19 +80,21 @@ export class WatchedCertificates implements Rereadable {
   private seenStamp: string;
   private warnedAt = -Infinity;
   private readonly listeners: (() => void)[] = [];
+  private readonly reviewers: (() => void)[] = [];
   private readonly timer: NodeJS.Timeout;
   private readonly forget: () => void;
+  private readonly failed = (error: unknown): void =>
+    this.options.logger.error('certificates could not be looked at', error);
 
   /** @throws CertificateError */
   constructor(private readonly options: WatchedCertificatesOptions) {
     this.readStamp = this.seenStamp = stampOf(options.paths);
-    const read = this.readFiles();
+    const read = readCertificates(options.paths, this.checks());
     if (!read.ok) throw new CertificateError(read.file, options.paths[read.file] ?? '', read.expected);
     this.read = read.certificates;
     this.warnOfEnd();
-    const failed = (error: unknown): void => options.logger.error('certificates could not be looked at', error);
     this.timer = setInterval(
-      guarded(() => this.look(), failed),
+      guarded(() => this.look(), this.failed),
       options.lookEachMs ?? LOOK_EACH_MS,
     ).unref();
     const forget = [rereadOnRequest(this), watched.add(this)];
@@ -98,13 +114,19 @@ export class WatchedCertificates implements Rereadable {
     return (this.read.expiresAt - this.options.now()) / 1_000;
   }
 
-  isRevoked(certificate: Pick<X509Certificate, 'serialNumber'>): boolean {
-    return this.read.revoked.has(plainSerialNumber(certificate.serialNumber));
+  /** Why a certificate that the other end has shown does not count now; undefined when it does. */
+  faultOf(certificate: ShownCertificate): CertificateFault | undefined {
+    return certificate.faultBy(this.read, this.options.now());
   }
 
   /** Called when other certificates, or other revocations, are in force. */
   onChange(listener: () => void): void {
     this.listeners.push(listener);
+  }
+
+  /** Called after each change, and each second, because certificates end: to look at open connections again. */
+  onReview(reviewer: () => void): void {
+    this.reviewers.push(reviewer);
   }
 
   readAgain(): void {
@@ -122,29 +144,42 @@ export class WatchedCertificates implements Rereadable {
     const isStable = stamp === this.seenStamp;
     this.seenStamp = stamp;
     if (isStable && stamp !== this.readStamp) this.reload(stamp);
+    this.tell(this.reviewers);
     this.warnOfEnd();
   }
 
   private reload(stamp: string): void {
     const { use, logger, paths } = this.options;
     this.readStamp = stamp;
-    const read = this.readFiles();
-    if (!read.ok) {
-      logger.error(
-        `the certificates of ${use} are not taken; the last ones stay: ${paths[read.file]} must be ${read.expected}`,
-      );
+    const before = this.read;
+    const { certificates, faults } = readCertificatesAgain(paths, this.checks(), before);
+    for (const { file, expected } of faults) {
+      const { name } = PARTS.find(({ files }) => (files as readonly string[]).includes(file))!;
+      logger.error(`the ${name} of ${use} are not taken; the last ones stay: ${paths[file]} must be ${expected}`);
+    }
+    const changed = PARTS.filter(({ fields }) =>
+      fields.some((field) => !isDeepStrictEqual(certificates[field], before[field])),
+    ).map(({ name }) => name);
+    if (changed.length === 0) {
+      if (faults.length === 0) logger.info(`the certificates of ${use} are the same`);
       return;
     }
-    if (isDeepStrictEqual(read.certificates, this.read)) return logger.info(`the certificates of ${use} are the same`);
-    this.read = read.certificates;
-    this.warnedAt = -Infinity;
-    for (const listener of this.listeners) listener();
-    logger.info(`the certificates of ${use} have changed and are read again`);
+    this.read = certificates;
+    if (changed.includes('certificates')) this.warnedAt = -Infinity;
+    this.tell(this.listeners);
+    this.tell(this.reviewers);
+    const what = faults.length === 0 ? 'certificates' : changed.join(' and the ');
+    logger.info(`the ${what} of ${use} have changed and are read again`);
   }
 
-  private readFiles(): CertificatesRead {
-    const { paths, now, fault } = this.options;
-    return readCertificates(paths, { now: now(), fault });
+  /** One that fails keeps no other from what it does with the change. */
+  private tell(listeners: readonly (() => void)[]): void {
+    for (const listener of listeners) guarded(listener, this.failed)();
+  }
+
+  private checks(): CertificateChecks {
+    const { now, fault } = this.options;
+    return { now: now(), fault };
   }
 
   private warnOfEnd(): void {

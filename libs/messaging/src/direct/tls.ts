@@ -5,6 +5,7 @@ import {
   errorMessage,
   guarded,
   towardsCoordinator,
+  WITHOUT_RESUMPTION,
   type Address,
   type TlsFiles,
   type TlsOption,
@@ -42,7 +43,7 @@ export function createLinkServer(
   accept: (socket: Socket, identity: StreamIdentity) => void,
   onError: (error: unknown) => void,
 ): Server {
-  const context = () => ({ ...tls.files(), minVersion: MINIMUM_TLS }) as const;
+  const context = () => ({ ...tls.files(), ...WITHOUT_RESUMPTION, minVersion: MINIMUM_TLS }) as const;
   const server = createServer(
     {
       ...context(),

@@ -10,6 +10,8 @@ export interface Principal extends Grants {
   readonly id: string;
   /** when the credential ends, in milliseconds since 1970; undefined: it does not by itself */
   readonly expiresAt?: number;
+  /** whether the credential counts still, where that can change; for who reads a stream for long. Default: it does */
+  readonly counts?: () => boolean;
   /** its certificate as a header, for the leader; undefined: its credential is in the request */
   readonly certificate?: string;
 }

@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { request } from 'node:https';
+import { request, type Agent } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ConnectionOptions } from 'node:tls';
@@ -77,17 +77,30 @@ export interface SecureAnswer {
   readonly text: string;
 }
 
-/** One request over a connection of its own. */
+export interface SecureQuestion {
+  readonly method?: string;
+  readonly body?: object;
+  readonly headers?: Record<string, string>;
+  /** default: none */
+  readonly agent?: Agent;
+}
+
+/** One request, over a connection of its own unless there is an agent. */
 export function askSecurely(
   url: string,
   tls: ConnectionOptions,
-  { method = 'GET', body, headers = {} }: { method?: string; body?: object; headers?: Record<string, string> } = {},
+  { method = 'GET', body, headers = {}, agent }: SecureQuestion = {},
 ): Promise<SecureAnswer> {
   return new Promise((resolve, reject) => {
     const text = body && JSON.stringify(body);
     const sent = request(
       url,
-      { ...tls, agent: false, method, headers: { ...headers, ...(text && { 'content-type': 'application/json' }) } },
+      {
+        ...tls,
+        agent: agent ?? false,
+        method,
+        headers: { ...headers, ...(text && { 'content-type': 'application/json' }) },
+      },
       (response) => {
         let received = '';
         response.setEncoding('utf8');

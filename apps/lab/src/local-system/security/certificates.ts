@@ -1,7 +1,7 @@
 import { randomBytes, X509Certificate } from 'node:crypto';
 import {
   certificateUri,
-  chainFault,
+  judgeChain,
   plainSerialNumber,
   type CertificateRole,
   type TlsFilePaths,
@@ -104,7 +104,7 @@ export class LocalCertificates {
   private isTrusted(owner: CertificateOwner): boolean {
     const file = this.fileOf(owner, 'pem');
     if (!this.files.has(file)) return false;
-    return chainFault([new X509Certificate(this.files.read(file))], this.files.text(CA), Date.now()) === undefined;
+    return judgeChain([new X509Certificate(this.files.read(file))], this.files.text(CA), Date.now()).ok;
   }
 
   private authority(): LocalAuthority {
