@@ -1,15 +1,32 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { startLocalSystem, type LocalSystem } from '../../../test/support/local-system.js';
 import { waitFor } from '../../../test/support/wait-for.js';
+import {
+  bookChecks,
+  leftIn,
+  readBooks,
+  ShopLoad,
+  STEPS,
+  type ShopDatabases,
+} from '../../lab/src/scenarios/shop/index.js';
 
 jest.setTimeout(180_000);
 
 const CHECKOUT_TIMEOUT_MS = 20_000;
 const SERVICES = ['orders', 'inventory', 'payments'] as const;
+const stepsAt = (...points: readonly string[]): readonly string[] =>
+  points.map((point) => STEPS.find((step) => step.point === `participant.${point}`)!.point);
+
+/** Each service dies at a step of its own. Over Kafka alone a branch is prepared by the call, without being asked to. */
+const KILLED_AT = {
+  direct: stepsAt('prepare.received', 'prepare.after-prepare', 'vote.after-send'),
+  kafka: stepsAt('begin.after-statement', 'commit.before-commit', 'commit.after-commit'),
+};
+const PAID_AFTER_EACH = 6;
 const COORDINATORS = ['coordinator-1', 'coordinator-2', 'coordinator-3'];
 
 /** All that the shop shows, service by service. */
-interface Books {
+interface Shown {
   readonly orders: readonly unknown[];
   readonly reservations: readonly unknown[];
   readonly payments: readonly unknown[];
@@ -20,13 +37,15 @@ interface Books {
 describe.each(['direct', 'kafka'] as const)('the shop on the link %s', (link) => {
   let system: LocalSystem;
   const urls = new Map<string, string>();
+  const databases = new Map<string, string>();
 
   beforeAll(async () => {
     const broker = link === 'kafka' ? ['kafka'] : [];
-    const databases = ['postgres-a', 'postgres-b', 'postgres-c'];
-    system = await startLocalSystem({ link, only: [...COORDINATORS, ...databases, ...broker, ...SERVICES] });
-    for (const { name, ports } of (await system.systemFile()).processes) {
+    const servers = ['postgres-a', 'postgres-b', 'postgres-c'];
+    system = await startLocalSystem({ link, only: [...COORDINATORS, ...servers, ...broker, ...SERVICES] });
+    for (const { name, ports, databaseUrl } of (await system.systemFile()).processes) {
       urls.set(name, `http://127.0.0.1:${ports['http']}`);
+      if (databaseUrl !== undefined) databases.set(name, databaseUrl);
     }
   });
 
@@ -37,7 +56,7 @@ describe.each(['direct', 'kafka'] as const)('the shop on the link %s', (link) =>
     return (await answer.json()) as unknown[];
   };
 
-  async function readBooks(): Promise<Books> {
+  async function readShown(): Promise<Shown> {
     const [orders, reservations, payments, stock, customers] = await Promise.all([
       read('orders', 'orders'),
       read('inventory', 'reservations'),
@@ -60,13 +79,28 @@ describe.each(['direct', 'kafka'] as const)('the shop on the link %s', (link) =>
     return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
   }
 
+  const shopDatabases = (): ShopDatabases => {
+    const [orders, inventory, payments] = SERVICES.map((name) => databases.get(name)!);
+    return { orders: orders!, inventory: inventory!, payments: payments! };
+  };
+
+  const pidOf = async (service: string): Promise<number> =>
+    (await system.systemFile()).processes.find(({ name }) => name === service)!.pid;
+
+  const arm = async (service: string, failpoint: string): Promise<void> => {
+    const headers = { 'content-type': 'application/json' };
+    const body = JSON.stringify({ arm: failpoint });
+    const answer = await fetch(`${urls.get(service)}/debug/failpoints`, { method: 'PUT', headers, body });
+    expect(answer.status).toBe(200);
+  };
+
   const cart = (customer: string) => ({ customer, lines: [{ sku: 'grinder', quantity: 2 }] });
 
   it('takes an order, reserves the goods and charges the customer, all of it', async () => {
     const { status, body } = await checkOut(cart('ada'));
     expect([status, body]).toMatchObject([201, { customer: 'ada', total: 17_800, status: 'paid' }]);
     const { id } = body;
-    const books = await readBooks();
+    const books = await readShown();
     expect(books.orders).toEqual([expect.objectContaining({ id, status: 'paid' })]);
     expect(books.reservations).toEqual([{ orderId: id, sku: 'grinder', quantity: 2 }]);
     expect(books.payments).toEqual([{ orderId: id, customer: 'ada', amount: 17_800 }]);
@@ -91,34 +125,40 @@ describe.each(['direct', 'kafka'] as const)('the shop on the link %s', (link) =>
     ],
     ['the cart is wrong', { customer: 'ada', lines: [] }, 400, 'lines'],
   ])('leaves nothing behind when %s', async (_what, body, status, sentence) => {
-    const before = await readBooks();
+    const before = await readShown();
     const answer = await checkOut(body);
     expect(String(answer.body['message'])).toContain(sentence);
     expect(answer.status).toBe(status);
-    expect(await readBooks()).toEqual(before);
+    expect(await readShown()).toEqual(before);
   });
 
-  it('goes on after its services were killed, and the books are right', async () => {
-    for (const service of SERVICES) {
-      const { processes } = await system.systemFile();
-      const checkouts = Array.from({ length: 4 }, () => checkOut(cart('grace')).catch(() => undefined));
-      process.kill(processes.find(({ name }) => name === service)!.pid, 'SIGKILL');
-      await Promise.all(checkouts);
-      await system.restart(service);
-      await waitFor(
-        'orders are paid again',
-        async () => (await checkOut(cart('alan')).catch(() => undefined))?.status === 201,
-        {
-          timeoutMs: 60_000,
-        },
-      );
+  it('is killed service by service within a checkout, goes on, and the books are right', async () => {
+    const opening = await readBooks(shopDatabases());
+    const load = new ShopLoad(urls.get('orders')!);
+    load.start();
+    try {
+      for (const [place, service] of SERVICES.entries()) {
+        const pid = await pidOf(service);
+        await arm(service, `${KILLED_AT[link][place]}=kill`);
+        await waitFor(`${service} has died`, () => !isAlive(pid), { timeoutMs: 30_000 });
+        await system.restart(service);
+        expect(await load.waitForPaid(PAID_AFTER_EACH, 60_000)).toBe(true);
+      }
+    } finally {
+      await load.stop();
     }
-    const settled = async (): Promise<boolean> => {
-      const { orders, reservations, payments } = await readBooks();
-      return orders.length === reservations.length && orders.length === payments.length;
-    };
-    await waitFor('all branches have ended', settled, { timeoutMs: 60_000 });
-    const { orders } = await readBooks();
-    expect(orders).toEqual(orders.map(() => expect.objectContaining({ status: 'paid' })));
+    const left = (): Promise<string[][]> => Promise.all(Object.values(shopDatabases()).map(leftIn));
+    await waitFor('all branches have ended', async () => (await left()).flat().length === 0, { timeoutMs: 60_000 });
+    const checks = bookChecks(opening, await readBooks(shopDatabases()), load.checkouts);
+    expect(checks.length).toBeGreaterThan(4);
+    expect(checks.filter(({ holds }) => !holds)).toEqual([]);
   });
 });
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}

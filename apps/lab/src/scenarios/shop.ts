@@ -5,23 +5,12 @@ import { sequenceOf } from './checkout-sequence.js';
 import { inDoubtItems } from './final-checks.js';
 import type { Scenario } from './scenario.js';
 import type { ScenarioLab } from './scenario-lab.js';
-import { bookChecks, query, readBooks, type ShopDatabases } from './shop-books.js';
-import { checkOut, ShopLoad } from './shop-load.js';
+import { bookChecks, checkOut, leftIn, readBooks, ShopLoad, STEPS, type ShopDatabases } from './shop/index.js';
 import { checkOf } from './truth.js';
 
 const ORDERS = 10;
 const ORDERS_TIMEOUT_MS = 60_000;
 const SETTLE_TIMEOUT_MS = 60_000;
-
-/** The steps of a service within one checkout, each at a crash point of its branch. */
-const STEPS: readonly { readonly point: string; readonly moment: string }[] = [
-  { point: 'participant.begin.after-statement', moment: 'its session is open, its work not done' },
-  { point: 'participant.prepare.received', moment: 'its work is done and not prepared' },
-  { point: 'participant.prepare.after-prepare', moment: 'its branch is prepared, its vote not sent' },
-  { point: 'participant.vote.after-send', moment: 'its vote is sent, the decision not received' },
-  { point: 'participant.commit.before-commit', moment: 'it knows the decision and has not carried it out' },
-  { point: 'participant.commit.after-commit', moment: 'it has committed and told nobody' },
-];
 
 export const shop: Scenario = {
   name: 'shop',
@@ -113,17 +102,6 @@ async function checkSettled(lab: ScenarioLab): Promise<void> {
       `none after ${Date.now() - start} ms`,
     ),
   );
-}
-
-async function leftIn(url: string): Promise<string[]> {
-  const rows = await query<{ what: string }>(
-    url,
-    `SELECT 'prepared: ' || gid AS what FROM pg_prepared_xacts WHERE database = current_database()
-     UNION ALL
-     SELECT 'open: ' || coalesce(query, '') FROM pg_stat_activity
-     WHERE datname = current_database() AND state LIKE 'idle in transaction%'`,
-  );
-  return rows.map(({ what }) => what);
 }
 
 function databasesOf(lab: ScenarioLab): ShopDatabases {

@@ -1,6 +1,6 @@
 import pg from 'pg';
-import { checkOf, type Check } from './truth.js';
-import type { Checkout } from './shop-load.js';
+import { checkOf, type Check } from '../truth.js';
+import type { Checkout } from './load.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
@@ -23,7 +23,7 @@ export interface Books {
 
 export type ShopDatabases = Readonly<Record<'orders' | 'inventory' | 'payments', string>>;
 
-export async function query<Row extends pg.QueryResultRow>(url: string, text: string): Promise<Row[]> {
+async function query<Row extends pg.QueryResultRow>(url: string, text: string): Promise<Row[]> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
   client.on('error', () => undefined);
   await client.connect();
@@ -45,6 +45,18 @@ export async function readBooks(databases: ShopDatabases): Promise<Books> {
   const byName = (rows: readonly { name: string; left: number }[]): Map<string, number> =>
     new Map(rows.map(({ name, left }) => [name, left]));
   return { orders, reservations, payments, stock: byName(stock), credit: byName(credit) };
+}
+
+/** What is still open of branches in a database: prepared transactions, and sessions within one. */
+export async function leftIn(url: string): Promise<string[]> {
+  const rows = await query<{ what: string }>(
+    url,
+    `SELECT 'prepared: ' || gid AS what FROM pg_prepared_xacts WHERE database = current_database()
+     UNION ALL
+     SELECT 'open: ' || coalesce(query, '') FROM pg_stat_activity
+     WHERE datname = current_database() AND state LIKE 'idle in transaction%'`,
+  );
+  return rows.map(({ what }) => what);
 }
 
 /** Orders, stock and payments add up, and agree with what customers were told. */

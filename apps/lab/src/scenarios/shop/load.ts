@@ -1,5 +1,5 @@
-import { request, type Answer } from '../rest.js';
-import { waitUntil } from '../local-system/wait.js';
+import { request, type Answer } from '../../rest.js';
+import { waitUntil } from '../../local-system/wait.js';
 
 const CLIENTS = 6;
 const REQUEST_TIMEOUT_MS = 15_000;
