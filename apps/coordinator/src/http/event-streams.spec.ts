@@ -108,7 +108,8 @@ describe('GET /v1/events', () => {
     const client = await open('/v1/events');
     expect(client.response.headers).toMatchObject({
       'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-cache, no-transform',
+      'cache-control': 'no-store, no-transform',
+      'x-content-type-options': 'nosniff',
     });
     node.transactions.publish(active);
     node.transactions.publish(committed);

@@ -404,7 +404,7 @@ function writeHead(reply: FastifyReply): void {
   reply.hijack();
   reply.raw.writeHead(200, {
     'content-type': 'text/event-stream; charset=utf-8',
-    'cache-control': 'no-cache, no-transform',
+    'cache-control': 'no-store, no-transform',
     'x-accel-buffering': 'no',
   });
   reply.raw.write(`retry: ${RECONNECT_MS}\n\n`);

@@ -10,6 +10,7 @@ import { memberScheme } from '../cluster/member-address.js';
 import { LOGGER } from '../logging.js';
 import { NodeCertificates } from '../node-certificates.js';
 import { requestUnlessAborted } from './abortable-request.js';
+import { setAnswerHeaders } from './answer-headers.js';
 import { sendProblem } from './answers.js';
 import { FORWARDED_BY_HEADER } from './audit-entries.js';
 import { LeaderAgent } from './leader-connections.js';
@@ -278,7 +279,8 @@ export class ForwardToLeader {
     if (reply.sent || reply.raw.destroyed) return;
     const cause = rootCodes(error);
     this.logger.warn(`forwarding ${request.method} to ${leaderUrl} failed: ${cause.join(', ') || String(error)}`);
-    for (const header of Object.keys(reply.getHeaders())) void reply.removeHeader(header);
+    for (const header of Object.keys(reply.getHeaders())) void reply.removeHeader(header); // of the leader's answer
+    setAnswerHeaders(reply.raw);
     const nothingHappened =
       request.method === 'GET' || request.method === 'HEAD' || cause.some((code) => NOT_SENT.has(code));
     const code: ProblemCode = nothingHappened ? 'NO_LEADER' : 'OUTCOME_UNKNOWN';

@@ -15,6 +15,7 @@ import {
 } from '@concordat/foundation';
 import type { FastifyError, FastifyHttpOptions, FastifyHttpsOptions, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';
+import { ANSWER_HEADERS, Http1Response } from './answer-headers.js';
 import { sendProblem } from './answers.js';
 import { clientConnections, type ClientConnectionsConfig } from './client-connections.js';
 import { Http2Exchange } from './http2-exchange.js';
@@ -54,6 +55,7 @@ export function createHttpServer(
   certificates?: NodeCertificates,
 ): HttpServer {
   const { requestTimeoutMs, tls } = config;
+  const limits = requestTimeouts(requestTimeoutMs);
   const unanswered = new UnansweredRequests();
   const givenUp = new WeakSet<Duplex>();
   const failed = (error: unknown): void => logger.error('a connection without valid HTTP could not be closed', error);
@@ -63,7 +65,8 @@ export function createHttpServer(
     bodyLimit: BODY_LIMIT_BYTES,
     skipMiddie: true, // no Express middleware is used, and Middie costs a hook per request
     routerOptions: { maxParamLength: MAXIMUM_PARAMETER_LENGTH },
-    ...requestTimeouts(requestTimeoutMs),
+    ...limits,
+    http: { ...limits.http, ServerResponse: Http1Response },
     rewriteUrl: ({ url }) => {
       const target = parseRequestTarget(url ?? '');
       return target.ok ? target.pathAndQuery : REFUSED_TARGET;
@@ -211,8 +214,12 @@ function refuseConnect({ url }: IncomingMessage, socket: Duplex): void {
 
 function endWith(socket: Duplex, problem: Problem): void {
   const body = JSON.stringify(problem);
-  socket.end(
-    `HTTP/1.1 ${problem.status} ${problem.title}\r\nContent-Type: application/problem+json; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
+  const headers = {
+    'content-type': 'application/problem+json; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+    ...ANSWER_HEADERS,
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${problem.status} ${problem.title}\r\n${lines.join('')}\r\n${body}`);
 }

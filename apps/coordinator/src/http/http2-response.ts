@@ -1,5 +1,6 @@
 import { constants, Http2ServerResponse, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { guarded } from '@concordat/foundation';
+import { setAnswerHeaders } from './answer-headers.js';
 import type { Http2Request } from './http2-request.js';
 
 /** Of one connection of HTTP/1.1 (RFC 9113, section 8.2.2): a message of HTTP/2 with one of them is malformed. */
@@ -34,6 +35,7 @@ export class Http2Response extends Http2ServerResponse<Http2Request> {
     private readonly meter: ResponseMeter,
   ) {
     super(stream);
+    setAnswerHeaders(this);
     const endStream = (): void => {
       if (!request.complete && !stream.destroyed) stream.close(constants.NGHTTP2_NO_ERROR);
     };

@@ -5,7 +5,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { z } from 'zod';
 import { Call, type CallDescription } from './call.decorator.js';
-import { BEARER, operationOf, type Operation } from './openapi-operation.js';
+import { BEARER, CERTIFICATE, operationOf, type Operation } from './openapi-operation.js';
 import { COMPONENT_SCHEMAS } from './schemas.js';
 
 /** The OpenAPI 3.1 document: routes from the controllers, and the schemas that validate requests. */
@@ -15,6 +15,11 @@ export function makeOpenApiDocument(app: NestFastifyApplication): OpenAPIObject 
     scheme: 'bearer',
     description: 'a JWT or an API token, where nodes ask for it',
   } as const;
+  // of OpenAPI 3.1, which the types do not know yet
+  const certificate = {
+    type: 'mutualTLS',
+    description: 'the certificate of a client, where nodes have CONCORDAT_HTTP_TLS_CA',
+  } as unknown as SecurityScheme;
   return {
     openapi: '3.1.0',
     paths: pathsOf(app),
@@ -27,7 +32,7 @@ export function makeOpenApiDocument(app: NestFastifyApplication): OpenAPIObject 
     },
     tags: [],
     servers: [],
-    components: { securitySchemes: { [BEARER]: bearer }, schemas: componentSchemas() },
+    components: { securitySchemes: { [BEARER]: bearer, [CERTIFICATE]: certificate }, schemas: componentSchemas() },
   };
 }
 
@@ -72,6 +77,7 @@ function pathOf(...parts: readonly string[]): string {
   return `/${segments.map((segment) => segment.replace(/^:(.*)$/, '{$1}')).join('/')}`;
 }
 
+type SecurityScheme = NonNullable<NonNullable<OpenAPIObject['components']>['securitySchemes']>[string];
 type Schemas = NonNullable<NonNullable<OpenAPIObject['components']>['schemas']>;
 
 function componentSchemas(): Schemas {

@@ -10,8 +10,9 @@ type Parameters = NonNullable<Operation['parameters']>;
 type Responses = Operation['responses'];
 type Answer = Extract<Responses[string], { description: string }>;
 
-/** The name of the security scheme. */
+/** The names of the security schemes. */
 export const BEARER = 'bearer';
+export const CERTIFICATE = 'certificate';
 const ACCESS_STATUSES = [401, 403, 429];
 
 const WAIT_QUERY: readonly QueryParameter[] = [
@@ -36,7 +37,7 @@ export function operationOf(call: CallDescription): Operation {
     parameters: parametersOf(call),
     ...bodyOf(call),
     responses: responsesOf(call),
-    ...(!call.open && { security: [{ [BEARER]: [] }] }),
+    ...(!call.open && { security: [{ [BEARER]: [] }, { [CERTIFICATE]: [] }] }),
     summary: call.summary,
     tags: [call.tag ?? 'transactions'],
   };
