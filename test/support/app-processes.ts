@@ -31,9 +31,13 @@ export class AppProcesses {
     return started;
   }
 
-  /** `concordat dev` on this port, keeping nothing. */
-  async startCoordinator(port: number, environment: NodeJS.ProcessEnv = {}): Promise<AppProcess> {
-    const coordinator = this.run('cli', ['dev', '--ephemeral', '--port', String(port)], environment);
+  /** `concordat dev` on this port, by default keeping nothing. */
+  async startCoordinator(
+    port: number,
+    environment: NodeJS.ProcessEnv = {},
+    options: readonly string[] = ['--ephemeral'],
+  ): Promise<AppProcess> {
+    const coordinator = this.run('cli', ['dev', '--port', String(port), ...options], environment);
     await waitFor('it is ready', () => coordinator.output().includes('Concordat is ready'), { timeoutMs: 60_000 });
     return coordinator;
   }
@@ -62,6 +66,16 @@ export class AppProcesses {
       );
     await waitFor(`bank-${letter} is ready`, ready, { timeoutMs: 60_000 });
     return port;
+  }
+
+  /** What all of them have printed so far, line by line. */
+  lines(): string[] {
+    return this.running.flatMap((item) =>
+      item
+        .output()
+        .split('\n')
+        .filter((line) => line !== ''),
+    );
   }
 
   /** @returns its exit code */

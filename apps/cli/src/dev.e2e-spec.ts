@@ -23,6 +23,7 @@ describe('concordat dev', () => {
   let databases: LocalSystem;
   const restPort = DEVELOPMENT_PORTS.dev;
   const url = `http://127.0.0.1:${restPort}`;
+  const data = mkdtempSync(path.join(tmpdir(), 'concordat-dev-'));
   const loaded = mkdtempSync(path.join(tmpdir(), 'concordat-loaded-'));
   const loadedBy = (name: string) => ({ NODE_V8_COVERAGE: path.join(loaded, name) });
 
@@ -33,7 +34,7 @@ describe('concordat dev', () => {
   afterAll(async () => {
     await apps.endAll();
     await databases?.stop();
-    rmSync(loaded, { recursive: true });
+    for (const folder of [loaded, data]) rmSync(folder, { recursive: true });
   });
 
   const transfer = (): Promise<Response> =>
@@ -76,5 +77,24 @@ describe('concordat dev', () => {
       expect([...packages]).toContain('fastify');
       expect([name, unneeded.filter((one) => packages.has(one))]).toEqual([name, []]);
     }
+  });
+
+  it('says nothing of a transfer that succeeds, and knows it after a restart', async () => {
+    const options = ['--directory', path.join(data, 'coordinator'), '--log-level', 'info'];
+    const coordinator = await apps.startCoordinator(restPort, {}, options);
+    for (const letter of ['a', 'b'] as const) await apps.startBank(letter, url, databases);
+    const committed = (): Promise<boolean> => transfer().then(({ status }) => status === 200);
+    await waitFor('the participants are known', committed, { timeoutMs: 30_000 });
+    const before = apps.lines();
+    const views: unknown[] = [];
+    for (let count = 0; count < 10; count++) views.push(await transfer().then((answer) => answer.json()));
+    expect(apps.lines()).toEqual(before);
+    const [{ id }] = views as [{ id: string }];
+
+    expect(await apps.end(coordinator)).toBe(0);
+    await apps.startCoordinator(restPort, {}, options);
+    const again = await fetch(`${url}/v1/transactions/${id}`);
+    expect([again.status, await again.json()]).toEqual([200, views[0]]);
+    await apps.endAll();
   });
 });
