@@ -3,6 +3,7 @@ import { LabError } from '../lab-error.js';
 import { BANKS } from '../local-system/ports.js';
 import { waitUntil } from '../local-system/wait.js';
 import { request, type Answer } from '../rest.js';
+import { behindProxies, streamsStand } from './behind-proxies.js';
 import { KafkaTap, positionKey, type Positions, type TappedMessage } from './kafka-tap.js';
 import { waitForEnd } from './operator.js';
 import type { Scenario } from './scenario.js';
@@ -35,13 +36,13 @@ const WANTED = [
 export const duplicateStorm: Scenario = {
   name: 'duplicate-storm',
   title: `${DUPLICATES.toLocaleString('en')} messages come again, in another order and long after: nothing happens twice`,
-  // the storm is recorded from the topics, which must have every kind of message
-  links: ['kafka'],
+  // the storm is recorded from the topics
+  links: ['kafka', 'both'],
   run: (lab) =>
     KafkaTap.use(lab, async (tap) => {
       const topics = [...BANKS.flatMap((bank) => topicsOf(tap, bank)), tap.wire.replies];
       const from = await tap.ends(topics);
-      await stretchOfEveryKind(lab);
+      await recorded(lab);
       const to = await tap.ends(topics);
       const messages = await tap.read(topics, from, to);
       narrateKinds(lab, messages, topics.length);
@@ -53,6 +54,18 @@ export const duplicateStorm: Scenario = {
 
 function topicsOf({ wire }: KafkaTap, bank: string): string[] {
   return [wire.prepare(bank), wire.decide(bank)];
+}
+
+/** The topics must have every kind of message: beside Kafka, the streams are cut meanwhile. */
+async function recorded(lab: ScenarioLab): Promise<void> {
+  if (lab.state().link !== 'both') return stretchOfEveryKind(lab);
+  await behindProxies(lab, async (proxies) => {
+    lab.narration.action('cut every stream, so that every message goes over Kafka');
+    for (const proxy of proxies) proxy.cut();
+    await stretchOfEveryKind(lab);
+    for (const proxy of proxies) proxy.pass();
+    await streamsStand(lab);
+  });
 }
 
 /** A part of the load that sends every type of message. */
