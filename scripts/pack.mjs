@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { billOfMaterials } from './bill-of-materials.mjs';
 import { withLock } from './lock.mjs';
 import { runNpm } from './run-npm.mjs';
 import { sourceHash } from './source-hash.mjs';
@@ -98,11 +99,7 @@ function pack(hash) {
   compile(packages);
   const folders = packages.map(stage);
   runNpm(['pack', '--loglevel=error', '--pack-destination', target, ...folders], root);
-  const bill = runNpm(
-    ['sbom', '--sbom-format=cyclonedx', '--workspaces', '--omit=dev', '--package-lock-only', '--loglevel=error'],
-    root,
-  );
-  writeFileSync(path.join(target, 'sbom.cdx.json'), bill);
+  writeFileSync(path.join(target, 'sbom.cdx.json'), billOfMaterials(root, packages));
   rmSync(compiled, { recursive: true });
   writeFileSync(stamp, hash);
   console.log(`pack: done in ${((Date.now() - start) / 1000).toFixed(1)} s; the tarballs are in dist/packages`);
