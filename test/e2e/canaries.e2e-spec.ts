@@ -18,6 +18,7 @@ import {
 import kafkajs from 'kafkajs';
 import { AppProcesses, freePort, type AppProcess } from '../support/app-processes.js';
 import { startKafka, type TestKafka } from '../support/kafka.js';
+import { DIED_OF_AN_ERROR, dieOfAnError, mortal } from '../support/dying-process.js';
 import { KeyDirectory } from '../support/key-directory.js';
 import { waitFor } from '../support/wait-for.js';
 
@@ -95,7 +96,7 @@ describe('secrets and payloads that were planted everywhere', () => {
       CONCORDAT_SIGNING_KEY_FILE: keys.signingKeyFile('coordinator'),
       CONCORDAT_TRUSTED_KEYS_FILE: keys.trustedKeysFile,
       // other services of the machine
-      SOME_SECRET: PLANTED.environment,
+      ...mortal(PLANTED.environment),
       DATABASE_URL: `postgres://u:${PLANTED.databasePassword}@127.0.0.1/d`,
       CONCORDAT_CONTEXT_KEY: PLANTED.contextKey,
     });
@@ -236,7 +237,8 @@ describe('secrets and payloads that were planted everywhere', () => {
     expect(secrets.foundIn(onTopics)).toEqual([]);
 
     expect(secrets.foundIn(execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' }))).toEqual([]);
-    await apps.end(coordinator);
+    expect(await dieOfAnError(coordinator)).toBe(DIED_OF_AN_ERROR);
+    expect(coordinator.output()).toMatch(/an uncaught error stops the node\n.*nobody catches this/);
     expect(coordinator.output()).toContain('dead letter');
     expect(secrets.foundIn(coordinator.output())).toEqual([]);
     expect(secrets.foundIn(readFileSync(auditFile))).toEqual([]);

@@ -6,7 +6,9 @@ import pg from 'pg';
 import { LocalSecurity } from '../../apps/lab/src/local-system/security/index.js';
 import { startLocalSystem, type LocalSystem, type SystemFile } from '../support/local-system.js';
 import { credit, debit } from '../support/rest.js';
+import { describeCanaries } from './secret-canaries.js';
 import { describeSecuredBroker } from './secured-broker.js';
+import { SecretsInFiles } from './secrets-in-files.js';
 
 jest.setTimeout(180_000);
 
@@ -57,12 +59,14 @@ describe.each(LINKS)('a secured local system on the link %s', (link) => {
   let state: SystemFile;
   let security: LocalSecurity;
   let ask: typeof globalThis.fetch;
+  const secrets = new SecretsInFiles();
 
   beforeAll(async () => {
     system = await startLocalSystem({ link, isSecure: true });
     state = await system.systemFile();
     security = LocalSecurity.of(system.directory, state.clusterName);
     ask = tlsFetch(() => ({ ca: readFileSync(security.certificates.caFile) }));
+    secrets.collect(security.directory); // a scenario replaces many of them
   });
 
   afterAll(() => system?.stop());
@@ -138,4 +142,8 @@ describe.each(LINKS)('a secured local system on the link %s', (link) => {
     },
     SCENARIO_TIMEOUT_MS,
   );
+
+  describe('after all of that', () => {
+    describeCanaries(() => ({ link, system, state, security, secrets, ask }));
+  });
 });

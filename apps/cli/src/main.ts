@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { EXIT } from '@concordat/foundation';
 import { parseCommand, type Command } from './arguments.js';
+import { hidePasswords } from './password-in-words.js';
 import { UsageError } from './usage-error.js';
 
 /** Exit code of a command line that means nothing (sysexits.h). */
@@ -31,9 +32,11 @@ switch (command?.kind) {
     await (await import('./dev.js')).dev(command.options);
     break;
   case 'doctor':
+    hidePasswords('doctor', command.options.databases);
     await (await import('./doctor/index.js')).doctor(command.options);
     break;
   case 'migrate':
+    hidePasswords('migrate', [command.options.database]);
     process.exitCode = (await (await import('./migrate/index.js')).migrate(command.options))
       ? EXIT.stopped
       : EXIT.failed;

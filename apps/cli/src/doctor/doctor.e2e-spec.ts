@@ -1,4 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { AppProcesses, freePort } from '../../../../test/support/app-processes.js';
 import { startTestPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
@@ -42,6 +47,61 @@ describe('concordat doctor', () => {
     expect(output).toMatch(/\n {2}warning {2}migrations: .*: run npx concordat migrate/);
     expect(output).not.toContain('postgres:postgres');
     expect(code).toBe(2);
+  });
+
+  describe('the password of a database', () => {
+    const directory = mkdtempSync(path.join(tmpdir(), 'concordat-doctor-'));
+    afterAll(() => rmSync(directory, { recursive: true }));
+
+    const withoutPassword = (): { url: string; password: string } => {
+      const url = new URL(server.url);
+      const { password } = url;
+      url.password = '';
+      return { url: url.href, password };
+    };
+    const fileWith = (text: string): string => {
+      const file = path.join(directory, String(text.length));
+      writeFileSync(file, `${text}\n`, { mode: 0o600 });
+      return file;
+    };
+
+    it.each<[string, (password: string) => { words?: string[]; environment?: NodeJS.ProcessEnv }]>([
+      ['PGPASSWORD', (password) => ({ environment: { PGPASSWORD: password } })],
+      ['a file', (password) => ({ words: ['--database-password-file', fileWith(password)] })],
+    ])('is taken from %s, and nothing is warned of', async (_what, way) => {
+      const { url, password } = withoutPassword();
+      for (const [given, expected] of [
+        [password, / {2}ok {7}server-version: /],
+        ['another one', / {2}failure {2}connection: .* refuses user and password/],
+      ] as const) {
+        const { words = [], environment = {} } = way(given);
+        const command = apps.run('cli', ['doctor', '--database', url, ...words], environment);
+        await once(command.child, 'close');
+        expect(command.output()).toMatch(expected);
+        expect(command.output()).not.toContain('process list');
+      }
+    });
+
+    it.each(['doctor', 'migrate'])('on the command line of %s is warned of, and hidden from then on', async (name) => {
+      // nobody answers there: the command waits until it is ended
+      const silent = createServer().listen(0, '127.0.0.1');
+      await once(silent, 'listening');
+      const { port } = silent.address() as AddressInfo;
+      const command = apps.run('cli', [name, '--database', `postgres://u:secret-canary@127.0.0.1:${port}/d`]);
+      try {
+        await once(silent, 'connection');
+        expect(command.output()).toMatch(
+          /the password in --database was in the process list.*--database-password-file/s,
+        );
+        expect(execFileSync('ps', ['-o', 'args=', '-p', String(command.child.pid)], { encoding: 'utf8' })).toBe(
+          `concordat ${name}\n`,
+        );
+      } finally {
+        await apps.end(command);
+        silent.close();
+      }
+      expect(command.output()).not.toContain('secret-canary');
+    });
   });
 
   it('finds all well around a service at work', async () => {

@@ -55,8 +55,8 @@ Runs the checks of a service's start from a shell, and more. It changes nothing.
 now, and may stop) or a failure (it does not work), with what to do. No line contains a password.
 
   --database <url>       postgres://user@host:port/database of a service; may be given again, for each of its processes
-                         or for other services. The password may stand in PGPASSWORD. TLS as in libpq:
-                         ?sslmode=verify-full&sslrootcert=ca.pem
+                         or for other services. Without its password, which others could read in the process list: that
+                         stands in PGPASSWORD. TLS as in libpq: ?sslmode=verify-full&sslrootcert=ca.pem
   --database-password-file <path>
                          a file of mode 0600 with the password instead
   --coordinator <url>    http://host:port of a coordinator; may be given again

@@ -5,7 +5,7 @@ import { UsageError } from '../usage-error.js';
 export interface MigrateOptions {
   /** URL of a role that owns the schema */
   readonly database: string;
-  /** undefined: the password stands in the URL, in PGPASSWORD or in PGPASSFILE */
+  /** undefined: the password stands in PGPASSWORD, or in the URL */
   readonly passwordFile: string | undefined;
   readonly schema: string;
   /** role of the participant at work; undefined: nobody is granted anything */
@@ -44,8 +44,8 @@ Makes Concordat's tables in the database of a service, or migrates them, with a 
 service can work with a role that owns nothing. All of it happens, or nothing; to repeat it is safe. Services that run
 the former release go on.
 
-  --database <url>       postgres://role@host:port/database; TLS as in libpq: ?sslmode=verify-full&sslrootcert=ca.pem. The
-                         password may stand in PGPASSWORD
+  --database <url>       postgres://role@host:port/database; TLS as in libpq: ?sslmode=verify-full&sslrootcert=ca.pem.
+                         Without its password, which others could read in the process list: that stands in PGPASSWORD
   --database-password-file <path>
                          a file of mode 0600 with the password instead
   --schema <name>        of the tables; it must exist (default public)
