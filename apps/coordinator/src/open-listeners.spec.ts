@@ -150,6 +150,28 @@ describe('the warnings at the start', () => {
   });
 });
 
+describe('the group of docs/operations.md', () => {
+  it('starts as it is shown', () => {
+    const text = readFileSync(path.resolve(import.meta.dirname, '../../../docs/operations.md'), 'utf8');
+    const [, block = ''] = /A group of its own needs[^]*?```sh\n([^]*?)```/.exec(text) ?? [];
+    const shown = Object.fromEntries([...block.matchAll(/([A-Z_]+)=(\S+)/g)].map(([, name, value]) => [name!, value!]));
+    expect(Object.keys(shown).length).toBeGreaterThan(8);
+    const own = files.node(1, { clusterName: 'production' });
+    const real: Variables = {
+      '/run/secrets/tokens': tokens['CONCORDAT_AUTH_TOKEN_FILE']!,
+      '/tls/ca.pem': own['CONCORDAT_HTTP_TLS_CA']!,
+      '/tls/node-1.pem': own['CONCORDAT_HTTP_TLS_CERT']!,
+      '/tls/node-1.key': own['CONCORDAT_HTTP_TLS_KEY']!,
+    };
+    const environment = Object.fromEntries(
+      Object.entries(shown).map(([name, value]) => [name, value.startsWith('/') ? (real[value] ?? value) : value]),
+    );
+    const result = parseConfig(environment);
+    expect(result).toMatchObject({ ok: true });
+    expect(result.ok && openListenerProblems(result.config, environment)).toEqual([]);
+  });
+});
+
 describe('docker-compose.yml', () => {
   const file = path.resolve(import.meta.dirname, '../../../docker-compose.yml');
   const { services } = parse(readFileSync(file, 'utf8'), { merge: true }) as {
