@@ -70,8 +70,10 @@ class InventoryController {
   }
 }
 
+const VIA = ['fetch', 'axios', 'Observables of axios', 'axios behind interceptors', 'axios of a controller'] as const;
+
 interface Plan {
-  readonly via: 'fetch' | 'axios' | 'Observables of axios' | 'axios behind interceptors';
+  readonly via: (typeof VIA)[number] | 'a client that has not joined';
   readonly path: string;
   readonly body?: unknown;
   readonly catchError?: boolean;
@@ -82,6 +84,8 @@ const BEHIND_INTERCEPTORS = Symbol('BEHIND_INTERCEPTORS');
 
 @Controller()
 class OrdersController {
+  private readonly own = axios.create();
+
   constructor(
     @Inject(GlobalTransactions) private readonly transactions: GlobalTransactions,
     @Inject(HttpService) private readonly http: HttpService,
@@ -111,6 +115,8 @@ class OrdersController {
     const url = `${inventoryUrl}/${path}`;
     if (via === 'axios') return (await this.http.axiosRef.post<unknown>(url, body)).data;
     if (via === 'Observables of axios') return (await firstValueFrom(this.http.post<unknown>(url, body))).data;
+    if (via === 'axios of a controller') return (await this.own.post<unknown>(url, body)).data;
+    if (via === 'a client that has not joined') return (await axios.create().post<unknown>(url, body)).data;
     if (via === 'axios behind interceptors') return this.behind.axiosRef.post(url, body);
     const response = await fetch(url, {
       method: 'POST',
@@ -151,75 +157,78 @@ async function checkout(plan: Plan): Promise<{ status: number; body: Record<stri
 
 const lastAnswer = (): string | undefined => [...services.system.begun.values()].at(-1)?.answer?.outcome;
 
-describe.each(['fetch', 'axios', 'Observables of axios', 'axios behind interceptors'] as const)(
-  'services that call each other by %s',
-  (via) => {
-    it('commit together', async () => {
-      const { status, body } = await checkout({ via, path: 'reservations', body: { word: 'reservation' } });
-      expect(status).toBe(201);
-      expect([...services.system.begun.keys()]).toEqual([body['id']]);
-      expect([orders.database.words, inventory.database.words]).toEqual([['order'], ['reservation']]);
-    });
+describe.each(VIA)('services that call each other by %s', (via) => {
+  it('commit together', async () => {
+    const { status, body } = await checkout({ via, path: 'reservations', body: { word: 'reservation' } });
+    expect(status).toBe(201);
+    expect([...services.system.begun.keys()]).toEqual([body['id']]);
+    expect([orders.database.words, inventory.database.words]).toEqual([['order'], ['reservation']]);
+  });
 
-    it('abort together when the callee fails and the caller lets it through', async () => {
-      const { status } = await checkout({ via, path: 'reservations', body: { word: 'reservation', fail: true } });
-      expect(status).toBe(500);
-      expect([orders.database.words, inventory.database.words, lastAnswer()]).toEqual([[], [], 'aborted']);
-    });
+  it('abort together when the callee fails and the caller lets it through', async () => {
+    const { status } = await checkout({ via, path: 'reservations', body: { word: 'reservation', fail: true } });
+    expect(status).toBe(500);
+    expect([orders.database.words, inventory.database.words, lastAnswer()]).toEqual([[], [], 'aborted']);
+  });
 
-    it('go on without the callee’s work when the caller catches its failure', async () => {
-      const { body } = await checkout({ via, path: 'reservations', body: { word: 'x', fail: true }, catchError: true });
-      expect(body).toEqual({ caught: true });
-      expect([orders.database.words, inventory.database.words, lastAnswer()]).toEqual([['order'], [], 'committed']);
-    });
+  it('go on without the callee’s work when the caller catches its failure', async () => {
+    const { body } = await checkout({ via, path: 'reservations', body: { word: 'x', fail: true }, catchError: true });
+    expect(body).toEqual({ caught: true });
+    expect([orders.database.words, inventory.database.words, lastAnswer()]).toEqual([['order'], [], 'committed']);
+  });
 
-    it('abort when an exception filter of the callee answers 200 after its failure', async () => {
-      const { status } = await checkout({ via, path: 'soothing' });
-      expect(status).toBe(500);
-      expect([orders.database.words, inventory.database.words, lastAnswer()]).toEqual([[], [], 'aborted']);
-    });
+  it('abort when an exception filter of the callee answers 200 after its failure', async () => {
+    const { status } = await checkout({ via, path: 'soothing' });
+    expect(status).toBe(500);
+    expect([orders.database.words, inventory.database.words, lastAnswer()]).toEqual([[], [], 'aborted']);
+  });
 
-    it('abort when the callee does not prove that it has joined, also when the caller hides the error', async () => {
-      for (const catchError of [false, true]) {
-        const { status } = await checkout({ via, path: 'local', catchError });
-        expect([status, orders.database.words, lastAnswer()]).toEqual([500, [], 'aborted']);
-      }
-    });
+  it('abort when the callee does not prove that it has joined, also when the caller hides the error', async () => {
+    for (const catchError of [false, true]) {
+      const { status } = await checkout({ via, path: 'local', catchError });
+      expect([status, orders.database.words, lastAnswer()]).toEqual([500, [], 'aborted']);
+    }
+  });
 
-    it('abort when the connection breaks before an answer', async () => {
-      const broken = createServer((incoming) => incoming.socket.destroy());
-      const port = await listen(broken);
-      const { propagateTo } = orders.transactions.settings;
-      const known = propagateTo.audienceOf.bind(propagateTo);
-      propagateTo.audienceOf = (destination) =>
-        destination === `127.0.0.1:${port}` ? destination : known(destination);
-      inventoryUrl = `http://127.0.0.1:${port}`;
-      const { status } = await checkout({ via, path: 'x', catchError: true });
-      expect([status, lastAnswer()]).toEqual([500, 'aborted']);
-      broken.close();
-    });
+  it('abort when the connection breaks before an answer', async () => {
+    const broken = createServer((incoming) => incoming.socket.destroy());
+    const port = await listen(broken);
+    const { propagateTo } = orders.transactions.settings;
+    const known = propagateTo.audienceOf.bind(propagateTo);
+    propagateTo.audienceOf = (destination) => (destination === `127.0.0.1:${port}` ? destination : known(destination));
+    inventoryUrl = `http://127.0.0.1:${port}`;
+    const { status } = await checkout({ via, path: 'x', catchError: true });
+    expect([status, lastAnswer()]).toEqual([500, 'aborted']);
+    broken.close();
+  });
 
-    it('do not pass the context on by a redirect', async () => {
-      let seen: string | string[] | undefined;
-      const other = createServer((incoming, outgoing) => {
-        seen = incoming.headers['concordat-transaction'];
-        outgoing.end('{}');
-      });
-      const otherPort = await listen(other);
-      const redirecting = createServer((_incoming, outgoing) =>
-        outgoing.writeHead(307, { location: `http://127.0.0.1:${otherPort}/` }).end(),
-      );
-      const port = await listen(redirecting);
-      const { propagateTo } = orders.transactions.settings;
-      propagateTo.audienceOf = (destination) => (destination === `127.0.0.1:${port}` ? destination : undefined);
-      inventoryUrl = `http://127.0.0.1:${port}`;
-      expect((await checkout({ via, path: '' })).status).toBe(500);
-      expect(seen).toBeUndefined();
-      other.close();
-      redirecting.close();
+  it('do not pass the context on by a redirect', async () => {
+    let seen: string | string[] | undefined;
+    const other = createServer((incoming, outgoing) => {
+      seen = incoming.headers['concordat-transaction'];
+      outgoing.end('{}');
     });
-  },
-);
+    const otherPort = await listen(other);
+    const redirecting = createServer((_incoming, outgoing) =>
+      outgoing.writeHead(307, { location: `http://127.0.0.1:${otherPort}/` }).end(),
+    );
+    const port = await listen(redirecting);
+    const { propagateTo } = orders.transactions.settings;
+    propagateTo.audienceOf = (destination) => (destination === `127.0.0.1:${port}` ? destination : undefined);
+    inventoryUrl = `http://127.0.0.1:${port}`;
+    expect((await checkout({ via, path: '' })).status).toBe(500);
+    expect(seen).toBeUndefined();
+    other.close();
+    redirecting.close();
+  });
+});
+
+it('a client that has not joined, to a host on propagateTo, aborts the transaction of its caller', async () => {
+  const { status } = await checkout({ via: 'a client that has not joined', path: 'reservations', body: { word: 'w' } });
+  expect(status).toBe(500);
+  expect([...services.system.begun.values()].map(({ answer }) => answer?.outcome)).toContain('aborted');
+  expect(orders.database.words).toEqual([]);
+});
 
 describe('a joining handler', () => {
   const context = (audience: string): string =>

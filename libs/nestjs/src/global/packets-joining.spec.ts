@@ -1,5 +1,6 @@
-import { Catch, Controller, Inject, UseFilters, type ExceptionFilter } from '@nestjs/common';
+import { Catch, Controller, Inject, Injectable, UseFilters, type ExceptionFilter } from '@nestjs/common';
 import {
+  Client,
   ClientProxyFactory,
   Ctx,
   EventPattern,
@@ -92,6 +93,44 @@ let orders: RunningService;
 let client: ClientProxy;
 
 /** Nest 12 hands the packet's metadata to the context of TCP; our deserializer does it for the others. */
+it('clients that are properties of controllers and providers join', async () => {
+  services = new NestServices();
+  const port = await freePort();
+  const options = { host: '127.0.0.1', port };
+  payments = await services.start('payments', {
+    controllers: [PaymentsController],
+    options: { audiences: [`127.0.0.1:${port}`] },
+    configure: async (app) => {
+      app.connectMicroservice({ transport: Transport.TCP, options });
+      await app.startAllMicroservices();
+    },
+  });
+
+  @Controller()
+  class OfController {
+    @Client({ transport: Transport.TCP, options })
+    readonly client!: ClientProxy;
+  }
+
+  @Injectable()
+  class OfProvider {
+    readonly client = ClientProxyFactory.create({ transport: Transport.TCP, options });
+  }
+
+  orders = await services.start('orders', {
+    controllers: [OfController],
+    providers: [OfProvider],
+    options: { propagateTo: [`127.0.0.1:${port}`] },
+  });
+  const clients = [orders.app.get(OfController).client, orders.app.get(OfProvider).client];
+  await orders.transactions.run({}, async () => {
+    for (const [index, one] of clients.entries()) await firstValueFrom(one.send('pay', { word: `payment-${index}` }));
+  });
+  expect(payments.database.words).toEqual(['payment-0', 'payment-1']);
+  for (const one of clients) await one.close();
+  await services.stop();
+});
+
 describe.each([
   ['the metadata of the packet', undefined],
   ['our deserializer', new ContextDeserializer()],

@@ -22,6 +22,7 @@ export {
 export { joinAxios, type AxiosLike } from './outgoing/axios.js';
 export { callOf, messageOf } from './outgoing/calls.js';
 export { joinFetch } from './outgoing/fetch.js';
+export { watchUnjoinedClients } from './outgoing/unjoined-clients.js';
 export { OutgoingMessage } from './outgoing-message.js';
 export { isAcknowledged } from './too-late.js';
 export * from './errors.js';

@@ -1,5 +1,5 @@
 import { silentLogger, type JsonValue, type Logger } from '@concordat/foundation';
-import { createGlobalTransactions, joinFetch, type GlobalTransactions } from '../global/index.js';
+import { createGlobalTransactions, joinFetch, watchUnjoinedClients, type GlobalTransactions } from '../global/index.js';
 import type { Leave, PostgresContext } from '../postgres/index.js';
 import { BranchRefusedError } from '../runtime/errors.js';
 import type { ParticipantMetrics } from '../runtime/participant-metrics.js';
@@ -64,6 +64,7 @@ export async function startParticipant(options: StartParticipantOptions): Promis
       logger,
     }),
     joinFetch(transactions),
+    watchUnjoinedClients(transactions),
   ];
   const stop = async (): Promise<void> => {
     for (const leave of leaves) leave();
