@@ -12,11 +12,14 @@ const TARBALLS = path.join(ROOT, 'dist/packages');
 
 /** A version of Nest, with the compiler that a new application gets with it. */
 export interface NestVersion {
-  readonly nest: string;
+  readonly nest: '11' | '12';
   readonly typescript: string;
 }
 
 export type ModuleFormat = 'module' | 'commonjs';
+
+/** Until version 12 it had versions of its own. */
+const NEST_AXIOS = { 11: '^4.0.0', 12: '^12.0.0' } as const;
 
 /** A folder outside of the repository, into which npm has installed the tarballs and Nest. */
 export class InstalledApplication {
@@ -26,6 +29,8 @@ export class InstalledApplication {
     const dependencies = {
       ...nestPackages(nest),
       '@types/node': '^20.19.0',
+      '@nestjs/axios': NEST_AXIOS[nest],
+      axios: '^1.18.0',
       'reflect-metadata': '^0.2.2',
       rxjs: '^7.8.2',
       typescript,

@@ -12,6 +12,7 @@ import {
   portForDevelopment,
   publicModules,
   type ModuleFormat,
+  type NestVersion,
   type RunningCommand,
 } from './application.js';
 
@@ -51,7 +52,7 @@ async function createDatabase(name: string): Promise<string> {
 const stockIn = (url: string): Promise<number | undefined> =>
   sql<{ quantity: number }>(url, 'SELECT quantity FROM stock').then(([row]) => row?.quantity);
 
-describe.each([
+describe.each<NestVersion>([
   { nest: '11', typescript: '~5.9.3' },
   { nest: '12', typescript: '~6.0.3' },
 ])('a new application with Nest $nest', (version) => {
@@ -123,9 +124,12 @@ describe.each([
     const [orders, inventory] = [`orders-${format}`, `inventory-${format}`];
     const databases = await Promise.all([orders, inventory].map((name) => createDatabase(`${name}-${version.nest}`)));
     const ports = [await freePort(), await freePort()];
-    const words = [orders, inventory].map((name, index) => `${name}=${ports[index]}=${databases[index]}`);
+    const tcpPorts = [await freePort(), await freePort()];
+    const words = [orders, inventory].map((name, index) =>
+      [name, ports[index], tcpPorts[index], databases[index]].join('='),
+    );
     await waitFor('the coordinator is ready', () => coordinator.hasPrinted('Concordat is ready'), WAIT);
-    const services = application.start(process.execPath, [program, url, ...words]);
+    const services = application.start(process.execPath, [program, url, version.nest, ...words]);
     commands.push(services);
     await waitFor('the services have started', () => services.hasPrinted('started'), WAIT);
 
@@ -141,11 +145,14 @@ describe.each([
 
     // the same by @GlobalTransaction() in one service and @JoinGlobalTransaction() in the other
     const [here, there] = ports.map((port) => `http://127.0.0.1:${port}`);
-    expect(await post(`${here}/move`, { from: there, by: 2 })).toMatchObject({ status: 201 });
-    expect(await Promise.all(databases.map(stockIn))).toEqual([15, 5]);
-    expect(await post(`${here}/move`, { from: there, by: 6 })).toMatchObject({ status: 409 });
+    let [mine, others] = [13, 7];
+    for (const via of ['fetch', 'axios', 'tcp']) {
+      expect(await post(`${here}/move`, { from: there, by: 2, via })).toMatchObject({ status: 201 });
+      expect([via, ...(await Promise.all(databases.map(stockIn)))]).toEqual([via, (mine += 2), (others -= 2)]);
+      expect(await post(`${here}/move`, { from: there, by: 6, via })).toMatchObject({ status: 409 });
+    }
     expect(await post(`${here}/change`, { by: 1 })).toMatchObject({ status: 500 }); // MANDATORY, and no transaction
-    expect(await Promise.all(databases.map(stockIn))).toEqual([15, 5]);
+    expect(await Promise.all(databases.map(stockIn))).toEqual([mine, others]);
     expect(failuresIn(databases[0]!)).toEqual([]);
     await services.stop();
   });

@@ -1,5 +1,6 @@
 // The application that the test of the packages builds outside of the repository, as a user would write it. It is
-// compiled to an ES module and to CommonJS. Two services in one process, each with a database of its own.
+// compiled to an ES module and to CommonJS. Two services in one process, each with a database of its own, which call each
+// other by fetch, axios and Nest's TCP.
 import {
   Body,
   ConflictException,
@@ -11,10 +12,14 @@ import {
   type DynamicModule,
   type INestApplication,
 } from '@nestjs/common';
+import { HttpModule, HttpService } from '@nestjs/axios';
 import { NestFactory } from '@nestjs/core';
+import { ClientProxy, ClientsModule, MessagePattern, Payload, Transport } from '@nestjs/microservices';
+import { lastValueFrom } from 'rxjs';
 import {
   BranchRefusedError,
   ConcordatModule,
+  ContextDeserializer,
   GlobalTransaction,
   GlobalTransactions,
   JoinGlobalTransaction,
@@ -26,6 +31,14 @@ import {
 interface Change {
   readonly by: number;
 }
+
+interface Move extends Change {
+  /** URL of the other service */
+  readonly from: string;
+  readonly via: 'fetch' | 'axios' | 'tcp';
+}
+
+const OTHER = 'the other service, by TCP';
 
 async function changeStock(client: BranchClient, by: number): Promise<{ quantity: number } | undefined> {
   const { rows } = await client.query<{ quantity: number }>(
@@ -49,18 +62,33 @@ class StockOperations {
 /** By calls inside the transaction. */
 @Injectable()
 class Stock {
-  constructor(@Inject(GlobalTransactions) private readonly transactions: GlobalTransactions) {}
+  constructor(
+    @Inject(GlobalTransactions) private readonly transactions: GlobalTransactions,
+    private readonly http: HttpService,
+    @Inject(OTHER) private readonly other: ClientProxy,
+  ) {}
 
   @GlobalTransaction({ timeoutMs: 10_000 })
-  async moveFrom(url: string, by: number): Promise<void> {
+  async moveFrom({ from, by, via }: Move): Promise<void> {
     await this.change(by);
-    const headers = { 'content-type': 'application/json' };
-    const response = await fetch(`${url}/change`, { method: 'POST', headers, body: JSON.stringify({ by: -by }) });
-    if (!response.ok) throw new ConflictException(await response.json());
+    try {
+      await this.askOther(via, `${from}/change`, { by: -by });
+    } catch (cause) {
+      throw new ConflictException('the other service refused', { cause });
+    }
   }
 
   async change(by: number): Promise<void> {
     if (!(await changeStock(this.transactions.client, by))) throw new ConflictException(`there are not ${-by}`);
+  }
+
+  private async askOther(via: Move['via'], url: string, change: Change): Promise<unknown> {
+    if (via === 'axios') return this.http.axiosRef.post(url, change);
+    if (via === 'tcp') return lastValueFrom(this.other.send('change', change));
+    const headers = { 'content-type': 'application/json' };
+    const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(change) });
+    if (!response.ok) throw new Error(`it answered ${response.status}`);
+    return undefined;
   }
 }
 
@@ -69,8 +97,8 @@ class StockController {
   constructor(private readonly stock: Stock) {}
 
   @Post('move')
-  move(@Body() { from, by }: Change & { readonly from: string }): Promise<void> {
-    return this.stock.moveFrom(from, by);
+  move(@Body() move: Move): Promise<void> {
+    return this.stock.moveFrom(move);
   }
 
   @JoinGlobalTransaction('MANDATORY')
@@ -78,44 +106,63 @@ class StockController {
   change(@Body() { by }: Change): Promise<void> {
     return this.stock.change(by);
   }
+
+  @JoinGlobalTransaction('MANDATORY')
+  @MessagePattern('change')
+  async changeByPacket(@Payload() { by }: Change): Promise<string> {
+    await this.stock.change(by);
+    return 'changed';
+  }
 }
 
 interface Service {
   readonly participant: string;
   readonly port: number;
+  readonly tcpPort: number;
   readonly connectionString: string;
 }
 
+const hostsOf = ({ port, tcpPort }: Service): string[] => [`127.0.0.1:${port}`, `127.0.0.1:${tcpPort}`];
+
 @Module({})
 class ServiceModule {
-  static of({ participant, connectionString }: Service, coordinator: string, others: readonly string[]): DynamicModule {
+  static of(service: Service, other: Service, coordinator: string): DynamicModule {
+    const { participant, connectionString } = service;
     const concordat = ConcordatModule.forRoot({
       participant,
       postgres: { connectionString },
       coordinators: [coordinator],
-      propagateTo: others,
+      propagateTo: hostsOf(other),
+      audiences: hostsOf(service), // over TCP no call says how it was addressed
     });
-    const providers = [StockOperations, Stock];
-    return { module: ServiceModule, imports: [concordat], controllers: [StockController], providers };
+    const options = { host: '127.0.0.1', port: other.tcpPort };
+    const clients = ClientsModule.register([{ name: OTHER, transport: Transport.TCP, options }]);
+    const imports = [concordat, HttpModule, clients];
+    return { module: ServiceModule, imports, controllers: [StockController], providers: [StockOperations, Stock] };
   }
 }
 
-async function startService(service: Service, url: string, others: readonly string[]): Promise<INestApplication> {
-  const app = await NestFactory.create(ServiceModule.of(service, url, others), { logger: ['error', 'warn'] });
+async function startService(service: Service, module: DynamicModule, isNest11: boolean): Promise<INestApplication> {
+  const app = await NestFactory.create(module, { logger: ['error', 'warn'] });
   app.enableShutdownHooks();
+  const address = { host: '127.0.0.1', port: service.tcpPort };
+  const options = isNest11 ? { ...address, deserializer: new ContextDeserializer() } : address;
+  app.connectMicroservice({ transport: Transport.TCP, options });
+  await app.startAllMicroservices();
   await app.listen(service.port, '127.0.0.1');
   return app;
 }
 
-async function bootstrap(coordinator: string, ...words: string[]): Promise<void> {
+async function bootstrap(coordinator: string, nest: string, ...words: string[]): Promise<void> {
   const services = words.map((word): Service => {
-    const [participant = '', port = '', connectionString = ''] = word.split('=');
-    return { participant, port: Number(port), connectionString };
+    const [participant = '', port = '', tcpPort = '', connectionString = ''] = word.split('=');
+    return { participant, port: Number(port), tcpPort: Number(tcpPort), connectionString };
   });
-  const hosts = services.map(({ port }) => `127.0.0.1:${port}`);
-  for (const service of services) await startService(service, coordinator, hosts);
+  const [one, two] = services as [Service, Service];
+  await startService(one, ServiceModule.of(one, two, coordinator), nest === '11');
+  await startService(two, ServiceModule.of(two, one, coordinator), nest === '11');
   process.stdout.write('started\n');
 }
 
-const [, , url = '', ...services] = process.argv;
-void bootstrap(url, ...services);
+const [, , url = '', nest = '', ...services] = process.argv;
+void bootstrap(url, nest, ...services);
