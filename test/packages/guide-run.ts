@@ -12,14 +12,29 @@ const PLACE_FILE = 3;
 /** npm asks the registry only for what it has not seen before. */
 const NPM = { npm_config_prefer_offline: 'true', npm_config_audit: 'false', npm_config_fund: 'false' };
 
+export interface GuideRunOptions {
+  /** where the reader begins; default: a new folder outside of the repository */
+  readonly folder?: string;
+  /** what is run in the place of a line of the guide */
+  readonly insteadOf?: Readonly<Record<string, string>>;
+}
+
 /** A reader who follows a guide word for word, in an empty folder outside of the repository. */
 export class GuideRun {
   private readonly services: RunningCommand[] = [];
   private readonly root = mkdtempSync(path.join(tmpdir(), 'concordat-guide-'));
-  private folder = this.root;
+  private readonly insteadOf: Readonly<Record<string, string>>;
+  private folder: string;
 
-  constructor() {
+  constructor({ folder, insteadOf = {} }: GuideRunOptions = {}) {
     chmodSync(this.root, 0o755); // as any folder of a user: PostgreSQL does not run as root
+    this.folder = folder ?? this.root;
+    this.insteadOf = insteadOf;
+  }
+
+  /** where the reader is now */
+  get place(): string {
+    return this.folder;
   }
 
   /** @throws Error when a command fails, or prints something else than the guide says */
@@ -53,29 +68,32 @@ export class GuideRun {
   }
 
   private run(text: string, expected: string | undefined): void {
-    const { status, stdout, stderr, output } = spawnSync('sh', ['-ec', `${withTarballs(text)}\npwd >&${PLACE_FILE}`], {
-      cwd: this.folder,
-      encoding: 'utf8',
-      env: { ...environment(), ...NPM },
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    });
+    const { status, stdout, stderr, output } = spawnSync(
+      'sh',
+      ['-ec', `${this.commandsOf(text)}\npwd >&${PLACE_FILE}`],
+      {
+        cwd: this.folder,
+        encoding: 'utf8',
+        env: { ...environment(), ...NPM },
+        stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+      },
+    );
     if (status !== 0) throw new Error(`this failed (${status}):\n${text}${stdout}${stderr}`);
     if (expected !== undefined && stdout !== expected) {
       throw new Error(`this printed\n${stdout}${stderr}and the guide says that it prints\n${expected}for\n${text}`);
     }
     this.folder = output[PLACE_FILE]?.trim() ?? this.folder;
   }
+
+  private commandsOf(text: string): string {
+    const lines = text.split('\n').map((line) => this.insteadOf[line] ?? withTarballs(line));
+    return lines.join('\n');
+  }
 }
 
 /** Until the packages are in the registry, their tarballs take the places of their names, as the guide says. */
-function withTarballs(text: string): string {
+function withTarballs(line: string): string {
+  if (!line.startsWith('npm install ')) return line;
   const files = Object.values(tarballs()).join(' ');
-  return text
-    .split('\n')
-    .map((line) =>
-      line.startsWith('npm install ')
-        ? line.replace(/ @concordat\/nestjs(?= )/, ` ${files}`).replace(/ concordat(?= )/, '')
-        : line,
-    )
-    .join('\n');
+  return line.replace(/ @concordat\/nestjs(?= )/, ` ${files}`).replace(/ concordat(?= )/, '');
 }

@@ -29,6 +29,15 @@ export function stepsOf(markdown: string): readonly Step[] {
   return steps;
 }
 
+/** The section under a heading, with the heading and the sections below it. @throws Error when there is none */
+export function sectionOf(markdown: string, heading: string): string {
+  const start = `\n${markdown}`.indexOf(`\n${heading}\n`);
+  if (start < 0) throw new Error(`the guide has no section "${heading}"`);
+  const [level = ''] = /^#+/.exec(heading) ?? [];
+  const end = new RegExp(`^#{1,${level.length}} `, 'm').exec(markdown.slice(start + heading.length));
+  return markdown.slice(start, end ? start + heading.length + end.index : undefined);
+}
+
 function blocksOf(markdown: string): readonly Block[] {
   return [...markdown.matchAll(/^```(\w+) ?(.*)\n([\s\S]*?)^```$/gm)].map((match) => {
     const [, language = '', info = '', text = ''] = match;

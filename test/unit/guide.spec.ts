@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { GuideRun } from '../packages/guide-run.js';
-import { stepsOf } from '../packages/guide.js';
+import { sectionOf, stepsOf } from '../packages/guide.js';
 
 const block = (first: string, ...lines: readonly string[]): string => ['```' + first, ...lines, '```', ''].join('\n');
 
@@ -41,5 +41,22 @@ describe('a guide that a test follows', () => {
     ['does not say when a service is ready', [block('sh keeps-running', 'true')], 'nobody knows what to do'],
   ])('is wrong when it %s', async (_what, markdown, sentence) => {
     await expect(follow(...markdown)).rejects.toThrow(sentence);
+  });
+
+  it('may be followed from another folder, with other commands in the place of some', async () => {
+    await follow(block('sh', 'mkdir here', 'cd here'));
+    const other = new GuideRun({ folder: run.place, insteadOf: { 'npx make it': 'echo made' } });
+    for (const step of stepsOf(block('sh', 'npx make it', 'basename "$PWD"') + block('text', 'made', 'here'))) {
+      await other.follow(step);
+    }
+    other.remove();
+  });
+
+  it('has sections, which end with the next heading of their level', () => {
+    const markdown = ['# A', '## B', 'b', '### C', 'c', '## D', 'd', ''].join('\n');
+    expect(sectionOf(markdown, '## B')).toBe('## B\nb\n### C\nc\n');
+    expect(sectionOf(markdown, '### C')).toBe('### C\nc\n');
+    expect(sectionOf(markdown, '## D')).toBe('## D\nd\n');
+    expect(() => sectionOf(markdown, '## E')).toThrow('no section "## E"');
   });
 });
