@@ -14,7 +14,7 @@ import {
 } from '@nestjs/common';
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { NestFactory } from '@nestjs/core';
-import { ClientProxy, ClientsModule, MessagePattern, Payload, Transport } from '@nestjs/microservices';
+import { ClientsModule, MessagePattern, Payload, Transport, type ClientProxy } from '@nestjs/microservices';
 import { lastValueFrom } from 'rxjs';
 import {
   BranchRefusedError,
@@ -64,7 +64,7 @@ class StockOperations {
 class Stock {
   constructor(
     @Inject(GlobalTransactions) private readonly transactions: GlobalTransactions,
-    private readonly http: HttpService,
+    @Inject(HttpService) private readonly http: HttpService,
     @Inject(OTHER) private readonly other: ClientProxy,
   ) {}
 
