@@ -1,6 +1,6 @@
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, Server as TlsServer, type TLSSocket } from 'node:tls';
-import { acceptPlainToo, errorMessage, guarded, invariant, type Clock } from '@concordat/foundation';
+import { acceptPlainToo, errorMessage, guarded, invariant, ShownCertificate, type Clock } from '@concordat/foundation';
 import { ConnectionTable, MAXIMUM_CONNECTIONS } from './connection-table.js';
 import {
   TransportBindError,
@@ -37,6 +37,8 @@ export class ConnectionListener {
   /** by the caller's `host:port`, as gRPC names it with each stream */
   readonly connections: ConnectionTable;
   private readonly server: Server;
+  /** by the same name */
+  private readonly shown = new Map<string, ShownCertificate>();
 
   constructor(
     private readonly options: ConnectionListenerOptions,
@@ -92,6 +94,11 @@ export class ConnectionListener {
     this.server.setSecureContext(contextOptions(tls));
   }
 
+  /** What a caller has shown; undefined in plain text, and when its connection is closed. */
+  certificateOf(name: string): ShownCertificate | undefined {
+    return this.shown.get(name);
+  }
+
   /** Resolves when the port is free again and every connection is closed. */
   stop(): Promise<void> {
     return new Promise((resolve) => {
@@ -131,15 +138,21 @@ export class ConnectionListener {
 
   /** Admits callers with a certificate signed by our authority; each stream checks whose it is. */
   private admit(socket: TLSSocket): void {
-    this.connections.replace(nameOf(socket), socket);
+    const name = nameOf(socket);
+    this.connections.replace(name, socket);
     this.forgetWhenClosed(socket);
-    if (socket.authorized) return this.onConnection(socket);
-    const hasCertificate = socket.getPeerX509Certificate() !== undefined;
+    const shown = ShownCertificate.ofClient(socket);
+    if (socket.authorized && shown) {
+      this.shown.set(name, shown);
+      const forget = (): void => {
+        if (this.shown.get(name) === shown) this.shown.delete(name);
+      };
+      socket.once('close', guarded(forget, forget));
+      return this.onConnection(socket);
+    }
     this.refuse(
-      nameOf(socket),
-      hasCertificate
-        ? `the certificate is not trusted: ${String(socket.authorizationError)}`
-        : 'there is no certificate',
+      name,
+      shown ? `the certificate is not trusted: ${String(socket.authorizationError)}` : 'there is no certificate',
     );
     socket.destroy();
   }

@@ -85,11 +85,14 @@ describe('GrpcTransport with mutual TLS', () => {
       [otherAuthority, both],
       [otherAuthority, otherAuthority.certificate],
     ] as const) {
-      for (const { transport, nodeId } of [
-        { ...first, nodeId: 1 },
-        { ...second, nodeId: 2 },
+      for (const { transport, nodeId, peer } of [
+        { ...first, nodeId: 1, peer: 2 },
+        { ...second, nodeId: 2, peer: 1 },
       ]) {
+        const reconnects = (): number => transport.peerMetrics(peer)?.reconnects ?? 0;
+        const before = reconnects();
         transport.setTls({ ...issuer.issue({ clusterName, nodeId }), ca });
+        await until(() => reconnects() > before, `node ${nodeId} shows its new certificate`);
         await until(
           () => second.transport.isConnected(1) && first.transport.isConnected(2),
           'they are connected again',

@@ -1,4 +1,12 @@
-import { invariant, silentLogger, SystemClock, SystemRandom, type Clock } from '@concordat/foundation';
+import {
+  invariant,
+  silentLogger,
+  SystemClock,
+  SystemRandom,
+  type CertificateTrust,
+  type Clock,
+  type ShownCertificate,
+} from '@concordat/foundation';
 import { ProcessClaims, type Verdict } from './process-claims.js';
 import { randomId } from '../core/membership/addressing.js';
 import { MAXIMUM_INTEGER, type Message, type NodeId } from '../core/types.js';
@@ -38,7 +46,7 @@ export class GrpcTransport implements RaftTransport {
   private readonly ledger: PeerLedger;
   private incoming: IncomingStreams | undefined;
   private secureContext: SecureContext | undefined;
-  private tls: TransportTls | undefined;
+  private trust: CertificateTrust = {};
   private readonly tlsMode: TransportTlsMode;
   private stopped = false;
   private identity: NodeIdentity = { incarnation: 0, groupId: 0 };
@@ -64,7 +72,7 @@ export class GrpcTransport implements RaftTransport {
 
   constructor(private readonly options: GrpcTransportOptions) {
     const { nodeId, advertisedAddress, seeds = new Map<NodeId, string>(), clock, random } = options;
-    this.tls = options.tls;
+    if (options.tls) this.trust = trustOf(options.tls);
     this.tlsMode = options.tlsMode ?? 'require';
     checkNodeIds([nodeId, ...seeds.keys()]);
     invariant(
@@ -105,7 +113,7 @@ export class GrpcTransport implements RaftTransport {
             onJudged: (verdict) => this.judged(peer, verdict),
             onStranger: () => this.notices.onStranger(peer),
             secureContext: this.tlsMode === 'accept' ? undefined : this.secureContext,
-            isRevoked: (serialNumber) => this.tls?.revoked?.has(serialNumber) ?? false,
+            distrust: (certificate) => this.distrust(certificate),
             maximumBufferedBytes: this.maximumBufferedBytes,
             maximumMessageBytes: this.maximumMessageBytes,
             counters: this.counts,
@@ -114,6 +122,7 @@ export class GrpcTransport implements RaftTransport {
           },
           onDemand,
         ),
+      onRound: () => this.incoming?.review(),
     });
   }
 
@@ -133,8 +142,7 @@ export class GrpcTransport implements RaftTransport {
   async start(onMessage: (message: Message) => void, notices?: TransportNotices): Promise<void> {
     invariant(!this.incoming && !this.stopped, 'a transport is started once');
     this.notices = notices ?? this.notices;
-    const { nodeId, clusterName, listenAddress, logger, onRefused } = this.options;
-    const { tls } = this;
+    const { nodeId, clusterName, listenAddress, logger, onRefused, tls } = this.options;
     if (tls) this.secureContext = loadTls(tls, { clusterName, nodeId });
     this.incoming = new IncomingStreams(
       {
@@ -145,6 +153,7 @@ export class GrpcTransport implements RaftTransport {
         listenAddress,
         tls,
         tlsMode: this.tlsMode,
+        distrust: (certificate) => this.distrust(certificate),
         maximumMessageBytes: this.maximumMessageBytes,
         counters: this.counts,
         ledger: this.ledger,
@@ -165,8 +174,9 @@ export class GrpcTransport implements RaftTransport {
   }
 
   /**
-   * Other certificates and key of this node, for connections from now on, or other revocations. Open connections stay,
-   * unless their certificate is revoked, and streams to peers go on until others with the new ones are connected.
+   * Other certificates and key of this node, for connections from now on, other authorities, or other revocations. Open
+   * connections stay, unless their certificate counts no longer, and streams to peers go on until others with the new
+   * ones are connected.
    *
    * @throws TransportTlsError when they cannot be used or are another node's; then the last ones stay
    */
@@ -174,10 +184,11 @@ export class GrpcTransport implements RaftTransport {
     const { nodeId, clusterName } = this.options;
     invariant(this.options.tls !== undefined, 'certificates change only where there are some');
     const secureContext = loadTls(tls, { clusterName, nodeId });
-    this.tls = tls;
+    this.trust = trustOf(tls);
     if (!this.incoming) return;
     this.secureContext = secureContext;
     this.incoming.setTls(tls);
+    this.incoming.review();
     this.streams.reconnect();
   }
 
@@ -200,6 +211,11 @@ export class GrpcTransport implements RaftTransport {
     this.identity = identity;
     this.incoming?.setGroup(identity.groupId);
     this.streams.renew();
+  }
+
+  /** Asked for each stream in each round: a certificate ends, and what is trusted changes, while a stream is open. */
+  private distrust(certificate: ShownCertificate): string | undefined {
+    return certificate.faultBy(this.trust, this.clock.now())?.clause;
   }
 
   private judged(peer: NodeId, verdict: Verdict): void {
@@ -256,6 +272,10 @@ export class GrpcTransport implements RaftTransport {
     await this.streams.stop();
     await this.incoming?.stop();
   }
+}
+
+function trustOf({ ca, revoked }: TransportTls): CertificateTrust {
+  return { ca: ca.toString('utf8'), revoked };
 }
 
 function checkNodeIds(nodeIds: readonly NodeId[]): void {

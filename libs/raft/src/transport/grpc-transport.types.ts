@@ -11,7 +11,8 @@ import type { NodeId } from '../core/types.js';
  *
  * Both ends check that name: the called node compares it with the caller's claimed cluster and id, the caller with the
  * node it calls. Host names and IP addresses in a certificate are ignored, because the name is more exact and stays
- * when a node moves. An open stream survives the expiry of its certificate; the next one is refused.
+ * when a node moves. A stream ends when the certificate of the other end does, is revoked, or is of no authority in `ca` any
+ * more; it is looked at with each change, and each second.
  */
 export interface TransportTls {
   /** PEM; every certificate in it is trusted, so an authority can be replaced in two steps */

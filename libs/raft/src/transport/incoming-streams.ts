@@ -1,6 +1,6 @@
 import { Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import type { ServerDuplexStream, StatusObject } from '@grpc/grpc-js';
-import { errorMessage, guarded, type Clock, type Logger } from '@concordat/foundation';
+import { errorMessage, guarded, type Clock, type Logger, type ShownCertificate } from '@concordat/foundation';
 import type { ProcessClaims, Verdict } from './process-claims.js';
 import type { GroupId, Message, NodeId } from '../core/types.js';
 import { maximumFrameBytes, serverOptions } from './channel-options.js';
@@ -17,7 +17,7 @@ import {
 import type { MutableCounters, TransportRefusal, TransportTls, TransportTlsMode } from './grpc-transport.types.js';
 import { decodeFrame, type Frame } from './message-decoder.js';
 import { encodeEcho } from './message-encoder.js';
-import { describeNode, peerCertificateFault, quote } from './node-certificate.js';
+import { certificateFault, describeNode, quote } from './node-certificate.js';
 import type { PeerLedger } from './peer-counters.js';
 import { RefusalLog } from './refusal-log.js';
 
@@ -29,6 +29,8 @@ export interface IncomingStreamsOptions {
   readonly listenAddress: string;
   readonly tls: TransportTls | undefined;
   readonly tlsMode: TransportTlsMode;
+  /** why a certificate does not count now, as a clause about it; undefined when it does */
+  readonly distrust: (certificate: ShownCertificate) => string | undefined;
   readonly maximumMessageBytes: number;
   readonly counters: MutableCounters;
   readonly ledger: PeerLedger;
@@ -89,7 +91,6 @@ export class IncomingStreams {
   private stopped = false;
   private boundPort = 0;
   private groupId: GroupId;
-  private tls: TransportTls | undefined;
 
   constructor(
     private readonly options: IncomingStreamsOptions,
@@ -97,7 +98,6 @@ export class IncomingStreams {
   ) {
     const { listenAddress, tls, tlsMode, clock, counters, logger, maximumMessageBytes } = options;
     this.groupId = options.groupId;
-    this.tls = tls;
     this.refusals = new RefusalLog(logger, options.onRefused);
     this.server = new Server(serverOptions(maximumMessageBytes));
     this.server.addService({ exchange: exchangeMethod }, { exchange: (call: Call) => this.accept(call) });
@@ -113,10 +113,13 @@ export class IncomingStreams {
     return this.boundPort;
   }
 
-  /** For connections from now on. Streams whose certificate is revoked now are closed. */
+  /** For connections from now on. */
   setTls(tls: TransportTls): void {
-    this.tls = tls;
     this.listener.setTls(tls);
+  }
+
+  /** Closes the streams whose certificate counts no longer. */
+  review(): void {
     this.closeRefused(({ certificateRefusal }) => certificateRefusal());
   }
 
@@ -155,7 +158,7 @@ export class IncomingStreams {
   private accept(call: Call): void {
     const identity = readIdentity(call.metadata);
     const stream = identity && this.newStream(call, identity);
-    const refusal = this.refusal(call, identity) ?? (stream && this.secondProcess(stream));
+    const refusal = this.refusal(stream, identity) ?? (stream && this.secondProcess(stream));
     if (refusal || !stream) {
       this.listener.connections.attempted(call.getPeer());
       const reason = refusal ?? { code: status.UNAUTHENTICATED, details: 'no identity' };
@@ -198,11 +201,12 @@ export class IncomingStreams {
   }
 
   private newStream(call: Call, identity: StreamIdentity): Stream {
+    const shown = this.listener.certificateOf(call.getPeer());
     const stream: Stream = {
       from: identity.from,
       identity,
       peer: call.getPeer(),
-      certificateRefusal: () => this.certificateRefusal(call, identity),
+      certificateRefusal: () => this.certificateRefusal(shown, call, identity),
       heardAt: this.options.clock.monotonic(),
       echoedAt: -Infinity,
       aliveAt: -Infinity,
@@ -276,7 +280,7 @@ export class IncomingStreams {
     return count;
   }
 
-  private refusal(call: Call, identity: StreamIdentity | undefined): Refusal | undefined {
+  private refusal(stream: Stream | undefined, identity: StreamIdentity | undefined): Refusal | undefined {
     const { nodeId, clusterName } = this.options;
     if (!identity) return { code: status.UNAUTHENTICATED, details: 'the caller does not say which node it is' };
     const details = `the caller is of cluster ${quote(identity.clusterName)}, this node of ${quote(clusterName)}`;
@@ -288,21 +292,26 @@ export class IncomingStreams {
       };
     if (identity.from === nodeId)
       return { code: status.PERMISSION_DENIED, details: `the caller says it is node ${nodeId}, but that is this one` };
-    const knownRefusal = this.certificateRefusal(call, identity) ?? this.groupRefusal(identity);
+    const knownRefusal = stream?.certificateRefusal() ?? this.groupRefusal(identity);
     if (knownRefusal) return knownRefusal;
     return this.hasRoomFor(identity)
       ? undefined
       : { code: status.RESOURCE_EXHAUSTED, details: `this node has ${MAXIMUM_INCOMING_STREAMS} streams already` };
   }
 
-  private certificateRefusal(call: Call, { from }: StreamIdentity): Refusal | undefined {
-    const { tls } = this;
+  private certificateRefusal(
+    shown: ShownCertificate | undefined,
+    call: Call,
+    { from }: StreamIdentity,
+  ): Refusal | undefined {
+    const { tls, tlsMode, clusterName, distrust } = this.options;
     if (!tls) return undefined;
-    // undefined also in plain text, which comes so far only where the settings allow it
-    const { transportSecurityType, sslPeerCertificate } = call.getAuthContext();
-    if (transportSecurityType !== 'ssl' && this.options.tlsMode !== 'require') return undefined;
-    const caller = { clusterName: this.options.clusterName, nodeId: from };
-    const fault = peerCertificateFault(sslPeerCertificate, caller, (serial) => tls.revoked?.has(serial) ?? false);
+    // plain text comes so far only where the settings allow it
+    if (call.getAuthContext().transportSecurityType !== 'ssl' && tlsMode !== 'require') return undefined;
+    const caller = { clusterName, nodeId: from };
+    const fault = shown
+      ? (clauseOf(distrust(shown)) ?? certificateFault(shown.certificate.subjectAltName, caller))
+      : 'there is no certificate';
     if (fault === undefined) return undefined;
     return { code: status.UNAUTHENTICATED, details: `${fault}, the caller says it is ${describeNode(caller)}` };
   }
@@ -324,6 +333,10 @@ export class IncomingStreams {
     stranger?.end({ code: status.RESOURCE_EXHAUSTED, details: 'makes room for a peer' });
     return stranger !== undefined;
   }
+}
+
+function clauseOf(distrust: string | undefined): string | undefined {
+  return distrust && `the certificate ${distrust}`;
 }
 
 function keyOf({ from, incarnation = 0 }: StreamIdentity): string {

@@ -1,6 +1,6 @@
-import { createSecureContext, type PeerCertificate, type SecureContext } from 'node:tls';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import { X509Certificate } from 'node:crypto';
-import { errorMessage, plainSerialNumber } from '@concordat/foundation';
+import { errorMessage, WITHOUT_RESUMPTION } from '@concordat/foundation';
 import type { NodeId } from '../core/types.js';
 import { TransportTlsError, type TransportTls } from './grpc-transport.types.js';
 
@@ -57,20 +57,9 @@ function describeUri(uri: string): string {
   return quote(uri);
 }
 
-/** The same for a peer after a handshake; also when its certificate is revoked. */
-export function peerCertificateFault(
-  certificate: PeerCertificate | undefined,
-  expected: ClusterNode,
-  isRevoked: (serialNumber: string) => boolean = () => false,
-): string | undefined {
-  if (!certificate) return 'there is no certificate';
-  if (isRevoked(plainSerialNumber(certificate.serialNumber))) return 'the certificate is revoked';
-  return certificateFault(certificate.subjectaltname, expected);
-}
-
 /** For a server's or a client's context. */
 export function contextOptions({ ca, cert, key }: TransportTls) {
-  return { ca, cert, key, minVersion: 'TLSv1.2' } as const;
+  return { ca, cert, key, minVersion: 'TLSv1.2', ...WITHOUT_RESUMPTION } as const;
 }
 
 /**

@@ -1,6 +1,14 @@
 import { Client, credentials, status, type ClientDuplexStream, type StatusObject } from '@grpc/grpc-js';
-import type { SecureContext } from 'node:tls';
-import { backoffMs, guarded, type Clock, type Logger, type Random, type Timer } from '@concordat/foundation';
+import type { PeerCertificate, SecureContext } from 'node:tls';
+import {
+  backoffMs,
+  guarded,
+  ShownCertificate,
+  type Clock,
+  type Logger,
+  type Random,
+  type Timer,
+} from '@concordat/foundation';
 import type { Verdict } from './process-claims.js';
 import type { Message, NodeId } from '../core/types.js';
 import { clientOptions } from './channel-options.js';
@@ -15,7 +23,7 @@ import { MalformedFrameError, MAXIMUM_ENTRIES_PER_MESSAGE } from './frame-limits
 import type { MutableCounters } from './grpc-transport.types.js';
 import { decodeEcho } from './message-decoder.js';
 import { messageSizeBytes, type FrameEncoder } from './message-encoder.js';
-import { describeNode, peerCertificateFault } from './node-certificate.js';
+import { certificateFault, describeNode } from './node-certificate.js';
 import type { PeerCounters } from './peer-counters.js';
 
 export interface OutgoingStreamOptions {
@@ -32,8 +40,8 @@ export interface OutgoingStreamOptions {
   readonly onJudged: (verdict: Verdict) => void;
   /** undefined for plain text */
   readonly secureContext: SecureContext | undefined;
-  /** whether a certificate counts no longer */
-  readonly isRevoked: (serialNumber: string) => boolean;
+  /** why a certificate does not count now, as a clause about it; undefined when it does */
+  readonly distrust: (certificate: ShownCertificate) => string | undefined;
   readonly maximumBufferedBytes: number;
   readonly maximumMessageBytes: number;
   /** shared by all streams of a node, so that entries for several peers are encoded once */
@@ -46,7 +54,6 @@ export interface OutgoingStreamOptions {
 }
 
 type Call = ClientDuplexStream<Buffer, Buffer>;
-type PeerCertificate = NonNullable<Parameters<typeof peerCertificateFault>[0]>;
 
 /** How long `close` waits for bytes in flight. */
 const closeTimeoutMs = 200;
@@ -88,7 +95,7 @@ export class OutgoingStream {
   private failures = 0;
   private lastFailure = '';
   /** of the peer, of the last connection over TLS */
-  private serverCertificate: PeerCertificate | undefined;
+  private serverCertificate: ShownCertificate | undefined;
   /** what is wrong with the peer's last certificate */
   private strangeServer: string | undefined;
   private queue: Message[] = [];
@@ -124,9 +131,9 @@ export class OutgoingStream {
     return this.connected;
   }
 
-  /** Whether the certificate that the peer has shown, if any, still counts. */
-  get isTrusted(): boolean {
-    return this.serverCertificate === undefined || this.faultOf(this.serverCertificate) === undefined;
+  /** What is wrong by now with the certificate that the peer has shown, if it has shown one; undefined: nothing. */
+  get distrust(): string | undefined {
+    return this.serverCertificate && this.faultOf(this.serverCertificate);
   }
 
   /** Bytes queued or on their way to the socket. */
@@ -180,13 +187,13 @@ export class OutgoingStream {
 
   /**
    * Waits briefly until the peer has read what is queued (a leader's last message, perhaps), then closes. Cancelling
-   * the stream may lose what the peer has received but not read.
+   * the stream may lose what the peer has received but not read. A peer whose certificate counts no longer gets nothing.
    */
   async close(): Promise<void> {
     this.closing = true;
     this.retry?.cancel();
     this.renewal?.cancel();
-    if (this.connected) {
+    if (this.connected && this.distrust === undefined) {
       await new Promise<void>((resolve) => {
         const timer = this.options.clock.setTimer(closeTimeoutMs, resolve);
         this.whenEnded = () => {
@@ -354,17 +361,18 @@ export class OutgoingStream {
 
   /** Called by TLS with the peer's certificate, which our authority has signed. */
   private checkServer(certificate: PeerCertificate): Error | undefined {
-    this.serverCertificate = certificate;
-    this.strangeServer = this.faultOf(certificate);
+    this.serverCertificate = ShownCertificate.ofServer(certificate);
+    this.strangeServer = this.faultOf(this.serverCertificate);
     if (this.strangeServer === undefined) return undefined;
     this.options.counters.refusedServers++;
     return new Error(this.strangeServer);
   }
 
-  private faultOf(certificate: PeerCertificate): string | undefined {
-    const { clusterName, peer, isRevoked } = this.options;
+  private faultOf(shown: ShownCertificate): string | undefined {
+    const { clusterName, peer, distrust } = this.options;
     const expected = { clusterName, nodeId: peer };
-    const fault = peerCertificateFault(certificate, expected, isRevoked);
+    const clause = distrust(shown);
+    const fault = clause ? `the certificate ${clause}` : certificateFault(shown.certificate.subjectAltName, expected);
     return fault && `${fault}, but ${describeNode(expected)} was called`;
   }
 

@@ -12,6 +12,8 @@ export interface PeerStreamsOptions {
   readonly logger: Logger;
   /** opens a stream, which begins to connect at once; `onDemand`: because of a message */
   readonly open: (peer: NodeId, address: string, onDemand: boolean) => OutgoingStream;
+  /** each round */
+  readonly onRound: () => void;
 }
 
 /** Addresses of former peers are kept up to this number of addresses. */
@@ -79,7 +81,7 @@ export class PeerStreams {
         const next = this.options.open(peer, stream.address, true);
         streams.set(peer, next);
         const inUse = this.inUse(stream);
-        if (inUse.isConnected && inUse.isTrusted) {
+        if (inUse.isConnected && inUse.distrust === undefined) {
           inUse.retire();
           this.former.delete(stream);
           this.former.set(next, inUse);
@@ -87,6 +89,19 @@ export class PeerStreams {
         } else {
           this.close(stream);
         }
+      }
+    }
+  }
+
+  /** Calls those nodes anew whose certificate counts no longer: they may have another one by now. */
+  review(): void {
+    for (const streams of [this.kept, this.onDemand]) {
+      for (const [peer, stream] of streams) {
+        const { distrust } = this.inUse(stream);
+        if (distrust === undefined || !this.inUse(stream).isConnected) continue;
+        this.options.logger.warn(`ended the stream to node ${peer}: ${distrust}`);
+        streams.set(peer, this.options.open(peer, stream.address, true));
+        this.close(stream);
       }
     }
   }
@@ -216,6 +231,8 @@ export class PeerStreams {
   }
 
   private round(): void {
+    this.review();
+    this.options.onRound();
     for (const stream of this.kept.values()) stream.ping();
     for (const [peer, stream] of this.onDemand) {
       if (stream.idleMs() < this.options.idleTimeoutMs) {
