@@ -16,6 +16,7 @@ export const MESSAGE_REFUSALS = [
   'UNKNOWN_KEY',
   'NOT_ALLOWED_TO_SAY',
   'TOO_OLD',
+  'FROM_THE_FUTURE',
 ] as const;
 
 export type MessageRefusal = (typeof MESSAGE_REFUSALS)[number];

@@ -196,6 +196,20 @@ describe('signed records', () => {
     expect([reader.read(first), reader.read(second)]).toEqual(['vote of participant:bank-a', 'TOO_OLD']);
   });
 
+  it('may not say more in the future: an announcement of a clock that is ahead could be repeated for as long', () => {
+    const reader = new Reader(node());
+    const signedAhead = (ms: number): readonly [EncodedMessage, EncodedMessage] => {
+      const ahead = keys.signatures('bank-a', 'participant:bank-a', { clock: new VirtualClock(clock.now() + ms) });
+      return [recordOf(vote, ahead), recordOf(announce, ahead)];
+    };
+    for (const record of signedAhead(5_000)) expect(reader.read(record)).toMatch(/ of participant:bank-a$/);
+    const [first, second] = signedAhead(5_001);
+    expect([reader.read(first), reader.read(second)]).toEqual(['vote of participant:bank-a', 'FROM_THE_FUTURE']);
+    const [, dayAhead] = signedAhead(86_400_000);
+    expect(reader.read(dayAhead)).toBe('FROM_THE_FUTURE');
+    expect(reader.intake.deadLetters.FROM_THE_FUTURE).toBe(2);
+  });
+
   it('with one secret that all share are told apart from those without', () => {
     keys.add('shared', { algorithm: 'hmac-sha256', senders: ['coordinator', 'participant:*'] });
     const reader = new Reader(keys.signatures('shared', 'coordinator'));

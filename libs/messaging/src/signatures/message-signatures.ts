@@ -16,6 +16,8 @@ const HEADER =
 const MAXIMUM_HEADER_BYTES = 512;
 /** For announcements, which change something each time; all other messages may be repeated at any time. */
 const MAXIMUM_AGE_MS = 300_000;
+/** By this much the clock of a sender may be ahead of ours, as at REST. */
+const CLOCK_TOLERANCE_MS = 5_000;
 const EMPTY = Buffer.alloc(0);
 
 export interface MessageSignaturesOptions extends Omit<SignatureSettings, 'mode'> {
@@ -117,7 +119,13 @@ export class MessageSignatures implements MessageAuthenticity {
   objection({ sender, signedAt }: Signed, topic: Topic, message: ProtocolMessage): Disbelief | undefined {
     const complaint = objectionTo(sender, topic, message);
     if (complaint !== undefined) return { reason: 'NOT_ALLOWED_TO_SAY', message: complaint };
-    if (message.type !== 'announce' || this.options.clock.now() - signedAt <= MAXIMUM_AGE_MS) return undefined;
+    if (message.type !== 'announce') return undefined;
+    const ageMs = this.options.clock.now() - signedAt;
+    if (ageMs < -CLOCK_TOLERANCE_MS) {
+      const ahead = `the announcement was signed ${Math.round(-ageMs / 1_000)} seconds from now`;
+      return { reason: 'FROM_THE_FUTURE', message: `${ahead}, and could be repeated as long: set the clocks right` };
+    }
+    if (ageMs <= MAXIMUM_AGE_MS) return undefined;
     const age = `the announcement was signed more than ${MAXIMUM_AGE_MS / 60_000} minutes ago`;
     return { reason: 'TOO_OLD', message: `${age}: it is a repetition, or the clocks differ` };
   }

@@ -27,7 +27,7 @@ type Fields = Readonly<Record<string, unknown>>;
 const LETTERS_TIMEOUT_MS = 30_000;
 /** A loaded machine may elect another leader in between, and only the leader reads the replies. */
 const MAXIMUM_ROUNDS = 5;
-/** Announcements count for five minutes. */
+/** Announcements count for five minutes, and not before they were signed. */
 const SIX_MINUTES_MS = 360_000;
 const PUBLISHED = 'takes it as a repetition or a question, and moves nothing';
 
@@ -224,6 +224,7 @@ async function replayed(lab: ScenarioLab, tap: KafkaTap, security: LocalSecurity
   });
   const announcement = { topic: wire.replies, key: Buffer.from('bank-a'), value: wire.encode(leaving('bank-a')) };
   const old = { sender: 'participant:bank-a', cluster: wire.cluster, signedAt: Date.now() - SIX_MINUTES_MS };
+  const early = { ...old, signedAt: Date.now() + SIX_MINUTES_MS };
   return [
     again('word for word', { reason: undefined }),
     again('with further headers', { headers: { ...vote.headers, priority: 'high' }, reason: undefined }),
@@ -239,6 +240,12 @@ async function replayed(lab: ScenarioLab, tap: KafkaTap, security: LocalSecurity
       what: 'an announcement of bank-a that is six minutes old: bank-a leaves',
       headers: signedBy(security.signingKeys.signingKey('participant:bank-a'), { ...announcement, ...old }),
       reason: 'TOO_OLD',
+    },
+    {
+      ...announcement,
+      what: 'an announcement of bank-a that is signed for in six minutes: bank-a leaves',
+      headers: signedBy(security.signingKeys.signingKey('participant:bank-a'), { ...announcement, ...early }),
+      reason: 'FROM_THE_FUTURE',
     },
   ];
 }

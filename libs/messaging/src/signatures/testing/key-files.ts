@@ -46,7 +46,7 @@ export class KeyFiles {
   signatures(
     id: string,
     sender: MessageSender,
-    options: Partial<Pick<MessageSignaturesOptions, 'mode' | 'cluster' | 'disbelieved'>> & {
+    options: Partial<Pick<MessageSignaturesOptions, 'mode' | 'cluster' | 'clock' | 'disbelieved'>> & {
       readonly logger?: Logger;
     } = {},
   ): MessageSignatures {
