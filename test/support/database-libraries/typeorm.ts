@@ -1,5 +1,12 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
-import type { DataSource, EntityManager, EntitySubscriberInterface } from 'typeorm';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type {
+  DataSource,
+  EntityManager,
+  EntitySubscriberInterface,
+  TransactionCommitEvent,
+  TransactionRollbackEvent,
+  TransactionStartEvent,
+} from 'typeorm';
 import { conformance, type LibraryUnderTest, type TransactionUnderTest } from './conformance.js';
 import type { LibrarySystem } from './library-system.js';
 import { ITEM } from './tables.js';
@@ -20,10 +27,24 @@ function libraryOf(dataSource: DataSource): LibraryUnderTest {
   };
 }
 
+/** Keeps what TypeORM tells of transactions, with what can be read then. */
 class RecordingSubscriber implements EntitySubscriberInterface {
   readonly told: string[] = [];
-  afterTransactionCommit(): void {
-    this.told.push('committed');
+
+  afterTransactionStart({ queryRunner }: TransactionStartEvent): void {
+    queryRunner.data['from'] ??= 'its transaction';
+  }
+
+  async afterTransactionCommit(event: TransactionCommitEvent): Promise<void> {
+    await this.tell('committed', event);
+  }
+
+  async afterTransactionRollback(event: TransactionRollbackEvent): Promise<void> {
+    await this.tell('rolled back', event);
+  }
+
+  private async tell(what: string, { manager, queryRunner }: TransactionCommitEvent): Promise<void> {
+    this.told.push(`${what}, data from ${queryRunner.data['from']}, ${await manager.countBy(ITEM, { id: 'b' })} b`);
   }
 }
 
@@ -64,13 +85,73 @@ export function typeormSuite(system: () => LibrarySystem, dataSource: () => Data
       expect(await system().items()).toBe('a=10');
     });
 
-    it('tells subscribers of the end of their own transaction, and nothing when the branch is prepared', async () => {
-      const subscriber = new RecordingSubscriber();
-      await system().run(async () => {
+    describe('tells its subscribers', () => {
+      let subscriber: RecordingSubscriber;
+
+      beforeEach(async () => {
+        await system().reset();
+        subscriber = new RecordingSubscriber();
         dataSource().subscribers.push(subscriber);
-        await dataSource().query("INSERT INTO item VALUES ('z')");
       });
-      expect(subscriber.told).toEqual([]);
+
+      const insertB = (): Promise<unknown> =>
+        dataSource().transaction((entities) => entities.insert(ITEM, { id: 'b', quantity: 1 }));
+
+      it('that a transaction is committed when the global one is, and not before', async () => {
+        await system().run(async () => {
+          await insertB();
+          await dataSource().getRepository(ITEM).save({ id: 'c', quantity: 1 });
+          expect(subscriber.told).toEqual([]);
+        });
+        expect(subscriber.told).toEqual(Array(2).fill('committed, data from its transaction, 1 b'));
+      });
+
+      it('that it was rolled back when the global one aborts', async () => {
+        const aborted = system().run(async () => {
+          await insertB();
+          throw new Error('changed its mind');
+        });
+        await expect(aborted).rejects.toThrow('changed its mind');
+        expect(subscriber.told).toEqual(['rolled back, data from its transaction, 0 b']);
+      });
+
+      it('the same of a part that was undone, whatever becomes of the rest', async () => {
+        await system().run(async () => {
+          const undone = system().run(async () => {
+            await insertB();
+            throw new Error('changed its mind');
+          });
+          await expect(undone).rejects.toThrow('changed its mind');
+          expect(subscriber.told).toEqual([]);
+        });
+        expect(subscriber.told).toEqual(['rolled back, data from its transaction, 0 b']);
+      });
+
+      it('of transactions inside of another one only with that one', async () => {
+        const nested = (fails: boolean): Promise<unknown> =>
+          dataSource().transaction(async (entities) => {
+            await entities.transaction((inner) => inner.insert(ITEM, { id: 'b', quantity: 1 }));
+            if (fails) throw new Error('changed its mind');
+          });
+        await system().run(async () => {
+          await expect(nested(true)).rejects.toThrow('changed its mind');
+          expect(subscriber.told).toEqual(['rolled back, data from its transaction, 0 b']);
+          subscriber.told.length = 0;
+          await nested(false);
+          expect(subscriber.told).toEqual([]);
+        });
+        expect(subscriber.told).toEqual(Array(2).fill('committed, data from its transaction, 1 b'));
+      });
+
+      it('at once outside of global transactions', async () => {
+        await insertB();
+        expect(subscriber.told).toEqual(['committed, data from its transaction, 1 b']);
+      });
+
+      it('nothing when the branch is prepared', async () => {
+        await system().run(async () => void (await dataSource().query("INSERT INTO item VALUES ('z')")));
+        expect(subscriber.told).toEqual([]);
+      });
     });
 
     it('refuses to stream, with a sentence', async () => {

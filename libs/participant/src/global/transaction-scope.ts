@@ -4,6 +4,7 @@ import type { NestedWork, PostgresContext } from '../postgres/index.js';
 import type { BranchId } from '@concordat/commit-protocol';
 import { HandleClosedError } from './errors.js';
 import { HookList } from './hooks.js';
+import type { GlobalOutcome } from './ports.js';
 import type { ProcessTransaction, RunningMethod } from './process-transaction.js';
 
 let begunCount = 0;
@@ -68,6 +69,11 @@ export class TransactionScope implements RunningMethod, NestedWork {
   /** The same for all methods of the transaction in this process. */
   get session(): object {
     return this.transaction;
+  }
+
+  afterDecision(hook: (outcome: GlobalOutcome) => Promise<void>): void {
+    this.hooks.add('committed', () => hook('committed'));
+    this.hooks.add('aborted', () => hook('aborted'));
   }
 
   /** Takes the savepoint of this method, for a library that sends its statements by itself. */

@@ -3,6 +3,7 @@ import type { CustomTypesConfig } from 'pg';
 import type { DataSource, QueryRunner } from 'typeorm';
 import { ParticipantConfigurationError } from '../../runtime/errors.js';
 import { PARTICIPANT_PACKAGE } from '../../runtime/one-copy.js';
+import { deferCommitEvents } from './commit-events.js';
 import type { CurrentWork, JoinableWork } from './joinable-work.js';
 import { JoinedClient } from './joined-client.js';
 import { OutsideUse, type JoiningOptions } from './outside-use.js';
@@ -23,6 +24,8 @@ interface ConnectingDriver {
  * Makes a DataSource join: inside a global transaction its query runners, and with them its repositories, entity
  * managers and transactions, work on the session of that transaction; everywhere else on its own pool. It may be
  * initialised before or after, and again.
+ *
+ * Its subscribers hear of the end of a transaction inside a global one when that one is decided.
  *
  * A query runner that had connected outside the transaction stays on its own connection; its first use inside one is
  * reported.
@@ -55,7 +58,9 @@ export function joinDataSource(
   };
   const leaveMaster = replaceMethod(driver, 'obtainMasterConnection', joined);
   const leaveSlave = replaceMethod(driver, 'obtainSlaveConnection', joined);
+  const leaveEvents = deferCommitEvents(dataSource);
   return () => {
+    leaveEvents();
     outside?.end();
     leaveMaster();
     leaveSlave();

@@ -15,6 +15,8 @@ export interface JoinableWork extends BranchClient {
   readonly isWhole?: boolean;
   /** Takes what is needed so that this work can be undone alone. Other work on the session is then not any more. */
   enter(): Promise<unknown>;
+  /** Calls the hook once the decision is known for this work; absent where nobody in this process learns it. */
+  afterDecision?(hook: (outcome: 'committed' | 'aborted') => Promise<void>): void;
   /** Begins a part of this work. The database learns of it with the part's first statement. */
   nested(): NestedWork;
 }

@@ -98,7 +98,7 @@ export class JoinedClient extends EventEmitter {
   /** A statement of a transaction that the running method did not begin also counts as work of that method. */
   private async send(query: QueryConfig): Promise<AnyResult> {
     const { transaction } = this;
-    const now = this.runningWork();
+    const now = this.runningWork;
     return this.shared.turns.run(transaction, async () => {
       if (!transaction) return now.query(query);
       if (!isWithin(transaction.work, now)) await now.enter();
@@ -138,7 +138,7 @@ export class JoinedClient extends EventEmitter {
   /** Like the server, it takes a second BEGIN for none. */
   private async begin(wishes: TransactionWishes): Promise<void> {
     if (this.transaction) return;
-    const transaction = new LibraryTransaction(this.runningWork(), this.work.isWhole ?? false);
+    const transaction = new LibraryTransaction(this.runningWork, this.work.isWhole ?? false);
     this.transaction = transaction;
     try {
       await this.shared.turns.run(transaction, () => transaction.apply(wishes));
@@ -150,7 +150,8 @@ export class JoinedClient extends EventEmitter {
     }
   }
 
-  private runningWork(): JoinableWork {
+  /** The work that a transaction would be a part of which began now. */
+  get runningWork(): JoinableWork {
     const running = this.options.current?.();
     return running?.session === this.work.session ? running : this.work;
   }
