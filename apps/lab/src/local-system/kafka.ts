@@ -93,7 +93,8 @@ export function kafkaPart(context: SystemContext): Part {
       const logging = path.join(context.root, 'apps/lab/assets/kafka/log4j2.properties');
       if (!existsSync(path.join(dataDir, 'log', 'meta.properties'))) {
         const id = newKafkaClusterId();
-        const format = ['kafka.tools.StorageTool', 'format', '-t', id, '-c', properties, '--standalone'];
+        const further = (process.env['CONCORDAT_LAB_KAFKA_FORMAT'] ?? '').split(' ').filter((word) => word !== '');
+        const format = ['kafka.tools.StorageTool', 'format', '-t', id, '-c', properties, '--standalone', ...further];
         await run('java', [`-Dlog4j2.configurationFile=${logging}`, '-cp', libraries, ...format], signal);
       }
       const java = brokerJavaOptions(process.env);

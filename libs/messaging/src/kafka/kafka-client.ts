@@ -14,6 +14,7 @@ import type { MessageAuthenticity, MessageSender } from '../contract/authenticit
 import type { NamespaceOptions } from '../contract/namespace.js';
 import { describeBrokerFault, sentenceOf, settingFault } from './broker-fault.js';
 import { kafkajs } from './kafkajs.js';
+import { withAnswerToToken } from './oauth-bearer.js';
 import { createPartitioner } from './partitioner.js';
 import type { EncodedMessage } from '../contract/codec.js';
 import { type SendQueueLimits, SendRefusedError } from '../send-queue.js';
@@ -344,7 +345,7 @@ export function createClient({ brokers, clientId, ssl, sasl, logger, clock }: Ka
     brokers: [...brokers],
     clientId,
     ...(ssl !== undefined && { ssl }),
-    ...(sasl !== undefined && { sasl }),
+    ...(sasl !== undefined && { sasl: withAnswerToToken(sasl) }),
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     retry: { retries: 1, initialRetryTime: 100, maxRetryTime: 1_000 },
