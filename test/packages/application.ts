@@ -30,6 +30,8 @@ export class InstalledApplication {
       ...nestPackages(nest),
       '@types/node': '^20.19.0',
       '@nestjs/axios': NEST_AXIOS[nest],
+      '@opentelemetry/api': '^1.9.0',
+      '@opentelemetry/sdk-node': '^0.301.0',
       axios: '^1.18.0',
       'reflect-metadata': '^0.2.2',
       rxjs: '^7.8.2',
@@ -79,18 +81,26 @@ export class InstalledApplication {
     return path.join(format, 'dist/main.js');
   }
 
+  save(file: string, content: string): void {
+    writeFileSync(path.join(this.folder, file), content);
+  }
+
   /** Runs a command to its end. */
-  run(command: string, words: readonly string[]): { readonly status: number | null; readonly output: string } {
+  run(
+    command: string,
+    words: readonly string[],
+    variables: NodeJS.ProcessEnv = {},
+  ): { readonly status: number | null; readonly output: string } {
     const { status, stdout, stderr, error } = spawnSync(command, words, {
       cwd: this.folder,
       encoding: 'utf8',
-      env: environment(),
+      env: { ...environment(), ...variables },
     });
     return { status, output: `${stdout}${stderr}${error ? error.message : ''}` };
   }
 
-  start(command: string, words: readonly string[]): RunningCommand {
-    return new RunningCommand(this.folder, command, words);
+  start(command: string, words: readonly string[], variables: NodeJS.ProcessEnv = {}): RunningCommand {
+    return new RunningCommand(this.folder, command, words, variables);
   }
 
   remove(): void {
@@ -98,7 +108,7 @@ export class InstalledApplication {
   }
 
   private write(file: string, content: unknown): void {
-    writeFileSync(path.join(this.folder, file), JSON.stringify(content, null, 2));
+    this.save(file, JSON.stringify(content, null, 2));
   }
 }
 
@@ -107,8 +117,9 @@ export class RunningCommand {
   private text = '';
   private readonly child: ChildProcess;
 
-  constructor(cwd: string, command: string, words: readonly string[]) {
-    const child = spawn(command, words, { cwd, env: environment(), detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+  constructor(cwd: string, command: string, words: readonly string[], variables: NodeJS.ProcessEnv = {}) {
+    const env = { ...environment(), ...variables };
+    const child = spawn(command, words, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk: Buffer) => (this.text += chunk.toString()));
     }

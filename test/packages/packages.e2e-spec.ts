@@ -1,4 +1,4 @@
-import { cpSync } from 'node:fs';
+import { cpSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { EXIT } from '@concordat/foundation';
@@ -17,6 +17,11 @@ import {
 } from './application.js';
 
 jest.setTimeout(600_000);
+
+/** The file that the guide of tracing has loaded first, with spans that are printed as it says. */
+const GUIDE = readFileSync(path.resolve(import.meta.dirname, '../../docs/guides/tracing.md'), 'utf8');
+const [, TRACING = ''] = /^```js tracing\.mjs\n([\s\S]*?)^```$/m.exec(GUIDE) ?? [];
+const PRINTED_SPANS = { OTEL_TRACES_EXPORTER: 'console' };
 
 const WAIT = { timeoutMs: 120_000, intervalMs: 50 };
 
@@ -63,6 +68,7 @@ describe.each<NestVersion>([
 
   beforeAll(async () => {
     application = InstalledApplication.install(version);
+    application.save('tracing.mjs', TRACING);
     const port = await portForDevelopment();
     url = `http://127.0.0.1:${port}`;
     const words = ['--no-install', 'concordat', 'dev', '--ephemeral', '--port', String(port)];
@@ -129,7 +135,8 @@ describe.each<NestVersion>([
       [name, ports[index], tcpPorts[index], databases[index]].join('='),
     );
     await waitFor('the coordinator is ready', () => coordinator.hasPrinted('Concordat is ready'), WAIT);
-    const services = application.start(process.execPath, [program, url, version.nest, ...words]);
+    const traced = ['--import', './tracing.mjs', program, url, version.nest, ...words];
+    const services = application.start(process.execPath, traced, PRINTED_SPANS);
     commands.push(services);
     await waitFor('the services have started', () => services.hasPrinted('started'), WAIT);
 
@@ -154,13 +161,19 @@ describe.each<NestVersion>([
     expect(await post(`${here}/change`, { by: 1 })).toMatchObject({ status: 500 }); // MANDATORY, and no transaction
     expect(await Promise.all(databases.map(stockIn))).toEqual([mine, others]);
     expect(failuresIn(databases[0]!)).toEqual([]);
+    for (const span of ['transaction', 'join', 'change']) {
+      await waitFor(`the span of ${span}`, () => services.hasPrinted(`name: 'concordat ${span}'`), WAIT);
+    }
     await services.stop();
   });
 
   /** What the installed doctor has against a database at work, and the coordinator. */
   function failuresIn(database: string): unknown[] {
-    const words = ['--no-install', 'concordat', 'doctor', '--json', '--database', database, '--coordinator', url];
-    const { output } = application.run('npx', words);
+    const place = new URL(database);
+    const variables = { PGPASSWORD: place.password }; // others could read it among the words
+    place.password = '';
+    const words = ['--no-install', 'concordat', 'doctor', '--json', '--database', place.href, '--coordinator', url];
+    const { output } = application.run('npx', words, variables);
     const { checks } = JSON.parse(output) as { checks: { name: string; status: string }[] };
     expect(checks.length).toBeGreaterThan(15);
     return checks.filter(({ status }) => status === 'failure');

@@ -27,6 +27,7 @@ import {
   type BranchClient,
   type PostgresContext,
 } from '@concordat/nestjs';
+import { openTelemetry } from '@concordat/nestjs/opentelemetry';
 
 interface Change {
   readonly by: number;
@@ -132,6 +133,7 @@ class ServiceModule {
       participant,
       postgres: { connectionString },
       coordinators: [coordinator],
+      tracing: openTelemetry(),
       propagateTo: hostsOf(other),
       audiences: hostsOf(service), // over TCP no call says how it was addressed
     });
