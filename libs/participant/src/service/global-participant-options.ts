@@ -23,7 +23,7 @@ export interface GlobalParticipantOptions extends Omit<
    * `participant`
    */
   readonly tls?: TlsOption;
-  /** the service's database: a TypeORM `DataSource`, a `pg.Pool`, or settings with a `connectionString` */
+  /** the service's database: a TypeORM `DataSource`, a `pg.Pool`, or settings with `connectionString` or `connection` */
   readonly postgres: PostgresSource;
   /** further pools and DataSources of the same database, whose work in a global transaction is to be part of it */
   readonly joining?: readonly (Pool | DataSource)[];
