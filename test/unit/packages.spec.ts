@@ -35,6 +35,11 @@ function importedBy(item: Workspace): ReadonlySet<string> {
   return new Set(found.map((name) => /^(@[^/]+\/)?[^/]+/.exec(name)?.[0] ?? name));
 }
 
+interface PeerManifest {
+  readonly exports: Readonly<Record<string, unknown>>;
+  readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional: boolean }>>;
+}
+
 function awaitsAtTopLevel(text: string): boolean {
   let found = false;
   const visit = (node: ts.Node): void => {
@@ -149,6 +154,34 @@ describe.each(cases)('%s', (name, item) => {
     const text = read(`${folder}/README.md`);
     expect(text).toMatch(new RegExp(`^# ${name}\n`));
     expect(/^\*\*Internal\.\*\*/m.test(text)).toBe(manifest.description.endsWith('Internal.'));
+  });
+});
+
+describe('@concordat/nestjs', () => {
+  const { manifest, sources } = packages.find(({ manifest: { name } }) => name === '@concordat/nestjs')!;
+  const { exports, peerDependenciesMeta = {} } = manifest as unknown as PeerManifest;
+  const optional = Object.keys(peerDependenciesMeta);
+  const rows = [...read('docs/packages.md').matchAll(/^\| `(\/[a-z-]+)` +\|[^|]*\|([^|]*)\|$/gm)];
+  const documented = new Map(
+    rows.map(([, name, peers]) => [`.${name}`, (peers!.match(/[@a-z][@a-z/-]+(?=`)/g) ?? []).sort()]),
+  );
+
+  /** The optional peers that a module and all that it imports need, types included. */
+  const needed = (entry: string): string[] => {
+    const files = reachedFrom([entry], 'libs');
+    const found = imports.filter(({ from }) => files.has(from)).map(({ specifier }) => specifier);
+    return optional.filter((peer) => found.some((name) => name === peer || name.startsWith(`${peer}/`))).sort();
+  };
+
+  it('needs no optional peer at its main entry', () => {
+    expect(optional.length).toBeGreaterThan(3);
+    expect(needed(`${sources}/index.ts`)).toEqual([]);
+  });
+
+  it('needs at each sub-path the optional peers that docs/packages.md says', () => {
+    const subPaths = Object.keys(exports).filter((name) => name !== '.' && name !== './package.json');
+    const found = subPaths.map((name) => [name, needed(`${sources}/${name.slice(2)}/index.ts`)] as const);
+    expect(Object.fromEntries(found)).toEqual(Object.fromEntries(documented));
   });
 });
 
