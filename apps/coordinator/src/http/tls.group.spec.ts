@@ -184,4 +184,27 @@ describe('a group on its way to TLS', () => {
       await group.stop();
     }
   });
+
+  it('takes the certificate of a client at every node only when all prefer TLS, as the steps say', async () => {
+    const answers: unknown[] = [];
+    for (const mode of ['accept', 'prefer']) {
+      const group = await TestGroup.start(3, (nodeId) => ({ ...certificates.node(nodeId), CONCORDAT_TLS: mode }));
+      try {
+        const [follower] = (await group.followers()) as [GroupNode];
+        const alice = certificates.client({ roles: ['client'] });
+        for (const node of [await group.leader(), follower]) {
+          const { status } = await askSecurely(`${await urlOf(node)}${LIST}`, alice, { method: 'POST', body: {} });
+          answers.push([mode, status]);
+        }
+      } finally {
+        await group.stop();
+      }
+    }
+    expect(answers).toEqual([
+      ['accept', 201],
+      ['accept', 401],
+      ['prefer', 201],
+      ['prefer', 201],
+    ]);
+  });
 });

@@ -2,7 +2,14 @@ import { X509Certificate } from 'node:crypto';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
-import { readFilesAgain, SeededRandom, silentLogger, SystemClock, type TlsOption } from '@concordat/foundation';
+import {
+  readFilesAgain,
+  SeededRandom,
+  silentLogger,
+  SystemClock,
+  tlsFiles,
+  type TlsOption,
+} from '@concordat/foundation';
 import { dialerOverTcp, DirectParticipantBus, dialOverTcp } from '@concordat/messaging';
 import { TestAuthority } from '@concordat/raft/testing';
 import { CLUSTER, TestCertificates, type TestTls } from '../http/testing/test-certificates.js';
@@ -28,12 +35,18 @@ interface Coordinator {
 }
 
 /** The port for streams, and a REST interface that says where it is. */
-async function coordinator({ nodeId = 1, acceptsPlain = false, rest }: CoordinatorOptions = {}): Promise<Coordinator> {
+async function coordinator({
+  nodeId = 1,
+  acceptsPlain = false,
+  rest,
+  notAfter,
+}: CoordinatorOptions = {}): Promise<Coordinator> {
   const lines: string[] = [];
   const note = (line: string): void => void lines.push(line);
   const logger = { ...silentLogger, info: note, warn: note, error: note };
   certificates.write('revoked', '# none\n', 0o644);
-  const config = testConfig({ ...certificates.node(nodeId), CONCORDAT_NODE_ID: '1', CONCORDAT_PEERS: `1=h:1/h:2` });
+  const own = certificates.node(nodeId, notAfter && { notAfter });
+  const config = testConfig({ ...own, CONCORDAT_NODE_ID: '1', CONCORDAT_PEERS: `1=h:1/h:2` });
   const node = new NodeCertificates(config, logger);
   ends.push(() => node.stop());
   const tls = { certificates: node, acceptsPlain };
@@ -66,6 +79,8 @@ interface CoordinatorOptions {
   readonly nodeId?: number;
   readonly acceptsPlain?: boolean;
   readonly rest?: Partial<TestTls>;
+  /** when its certificate ends */
+  readonly notAfter?: Date;
 }
 
 function participant(name: string, url: string, tls: TlsOption | undefined): DirectParticipantBus {
@@ -221,6 +236,56 @@ describe('a direct stream over TLS', () => {
     } finally {
       trust(certificates.authority);
     }
+  });
+
+  /** Certificates of the participant in files of its own. */
+  function inFiles(first: TestTls): { readonly tls: TlsOption; readonly write: (next: TestTls) => void } {
+    const write = ({ ca, cert, key }: TestTls): void => {
+      certificates.write('orders-ca.pem', ca, 0o644);
+      certificates.write('orders.pem', cert, 0o644);
+      certificates.write('orders.key', key);
+      readFilesAgain();
+    };
+    write(first);
+    const paths = { ca: 'orders-ca.pem', certificate: 'orders.pem', key: 'orders.key' };
+    const path = (name: keyof typeof paths): string => certificates.path(paths[name]);
+    return { tls: tlsFiles({ ca: path('ca'), certificate: path('certificate'), key: path('key') }), write };
+  }
+
+  it('begins anew when its service has a new certificate, and nobody is refused', async () => {
+    const { link, url, lines, refusals } = await coordinator();
+    const { tls, write } = inFiles(orders());
+    const bus = participant('orders', url, tls);
+    const streams = (): number => lines.filter((line) => /^orders \(.*\) is connected directly$/.test(line)).length;
+    await until(() => bus.isConnected() && streams() === 1);
+    write(orders());
+    await until(() => streams() === 2 && bus.isConnected());
+    expect(link.bus.streamCounts().get('orders')).toBe(1);
+    expect(refusals).toEqual([]);
+  });
+
+  it('ends when its participant trusts the authority of the coordinator no longer', async () => {
+    const { url, lines } = await coordinator();
+    const own = orders();
+    const { tls, write } = inFiles(own);
+    const bus = participant('orders', url, tls);
+    await until(() => bus.isConnected());
+    write({ ...own, ca: stranger.certificate });
+    await until(() => !bus.isConnected());
+    await until(() =>
+      lines.some((line) => line.startsWith('the direct stream of orders') && line.includes('has ended')),
+    );
+    write(own);
+    await until(() => bus.isConnected());
+  });
+
+  it('ends when the certificate of the coordinator does', async () => {
+    const notAfter = new Date((Math.ceil(Date.now() / 1_000) + 2) * 1_000);
+    const { url } = await coordinator({ notAfter });
+    const bus = participant('orders', url, orders);
+    await until(() => bus.isConnected());
+    await until(() => !bus.isConnected());
+    expect(Date.now()).toBeGreaterThanOrEqual(notAfter.getTime());
   });
 
   it('ends when its certificate does', async () => {

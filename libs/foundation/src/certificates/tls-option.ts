@@ -1,6 +1,7 @@
-import type { ConnectionOptions } from 'node:tls';
+import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { silentLogger, type Logger } from '../logger.js';
 import { nodeNameFault } from './certificate-names.js';
+import { ShownCertificate } from './shown-certificate.js';
 import { tlsFetch } from './tls-fetch.js';
 import { WatchedCertificates } from './watched-certificates.js';
 
@@ -23,23 +24,37 @@ export interface TlsFilePaths {
   readonly key: string;
 }
 
+const watched = new WeakSet<() => TlsFiles>();
+
 /**
  * For an option `tls`: certificates in files, which are read again when they change. New ones that cannot be used are
- * logged, and the last usable ones stay.
+ * logged, and the last usable ones stay. Direct streams begin anew with new ones.
  *
  * @throws CertificateError when they cannot be used now: unreadable, expired, a key of another certificate or readable
  *   by others
  */
 export function tlsFiles(paths: TlsFilePaths, logger: Logger = silentLogger): () => TlsFiles {
-  const watched = new WatchedCertificates({ use: 'coordinators', paths, logger, now: () => Date.now() });
-  return () => {
-    const { ca = '', certificate, key } = watched.current;
+  const certificates = new WatchedCertificates({ use: 'coordinators', paths, logger, now: () => Date.now() });
+  const files = (): TlsFiles => {
+    const { ca = '', certificate, key } = certificates.current;
     return { ca, cert: certificate, key };
   };
+  watched.add(files);
+  return files;
 }
 
 export function filesOf(tls: TlsOption): TlsFiles {
   return typeof tls === 'function' ? tls() : tls;
+}
+
+/**
+ * The files by which an open connection is judged. Those of `tlsFiles` are looked at again; another function is asked
+ * for each connection and no more.
+ *
+ * @param opened those with which it was opened
+ */
+export function latestFilesOf(tls: TlsOption, opened: TlsFiles): TlsFiles {
+  return typeof tls === 'function' && watched.has(tls) ? tls() : opened;
 }
 
 /**
@@ -59,6 +74,11 @@ export function towardsCoordinator(tls: TlsOption, cluster: string, nodeId?: num
       return new Error(`the certificate of ${host} is of ${whom}: ${fault}`);
     },
   };
+}
+
+/** Why the certificate that a coordinator has shown counts no longer, as a clause about it; undefined when it does. */
+export function coordinatorFault({ ca }: TlsFiles, socket: TLSSocket): string | undefined {
+  return ShownCertificate.ofServerSocket(socket)?.faultBy({ ca: ca.toString() }, Date.now())?.clause;
 }
 
 /** A `fetch` to the coordinators of a cluster; see `towardsCoordinator`. */

@@ -5,6 +5,7 @@ import { DirectBus, type DirectBusOptions } from './direct-bus.js';
 import { LinkFrameError, type StreamMessage, type TextFrameType } from './frames.js';
 import { LINK_VERSION, parseText, type CoordinatorStatus } from './handshake.js';
 import type { AttachSocket, DirectStream } from './stream.js';
+import { RENEWED } from './tls.js';
 
 const RECONNECT = { baseMs: 100, capMs: 1_000 };
 /** Interval at which another URL of a connected node is tried. */
@@ -237,7 +238,8 @@ class CoordinatorCaller {
 
   closed(reason: string): void {
     this.welcomed = undefined;
-    this.failed(reason);
+    if (reason === RENEWED) this.callLater(0);
+    else this.failed(reason);
   }
 
   private async call(): Promise<void> {

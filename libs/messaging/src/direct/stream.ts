@@ -25,6 +25,14 @@ export interface StreamSocket {
   destroy(): void;
   /** sends what was written, then closes */
   end(): void;
+  /** asked twice a second: whether the stream must end; default: never */
+  readonly ending?: (() => StreamEnding | undefined) | undefined;
+}
+
+export interface StreamEnding {
+  readonly reason: string;
+  /** whether the other end may get what was sent */
+  readonly isGentle: boolean;
 }
 
 export interface SocketEvents {
@@ -326,6 +334,8 @@ export class DirectStream {
     if (oldest && now - oldest.sentAt >= limits.unacknowledgedMs) {
       return this.close(`the other end took no message for ${limits.unacknowledgedMs} ms`);
     }
+    const ending = this.socket.ending?.();
+    if (ending) return ending.isGentle ? this.end(ending.reason) : this.close(ending.reason);
     if (now - this.saidAt >= limits.aliveMs / 2) this.sayAlive();
     this.timer = clock.setTimer(limits.aliveMs, () => this.keepAlive());
   }

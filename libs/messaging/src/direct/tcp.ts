@@ -11,7 +11,7 @@ import {
 } from '@concordat/foundation';
 import { z } from 'zod';
 import type { Dial } from './participant-end.js';
-import type { AttachSocket } from './stream.js';
+import type { AttachSocket, StreamSocket } from './stream.js';
 import { connectSecurely, createLinkServer, type LinkServerTls, type LinkTls, type StreamIdentity } from './tls.js';
 
 const CONNECT_TIMEOUT_MS = 3_000;
@@ -23,7 +23,7 @@ const clusterAnswer = z.object({ nodeId: z.int(), directAddress: z.string().null
 export class LinkBindError extends codedError('LINK_PORT_UNAVAILABLE') {}
 
 /** A stream socket over TCP. Bytes of one turn should be written in one call. */
-export function attachTcp(socket: Socket): AttachSocket {
+export function attachTcp(socket: Socket, ending?: StreamSocket['ending']): AttachSocket {
   return (events) => {
     let failure: Error | undefined;
     const fail = (error: unknown): void => {
@@ -59,6 +59,7 @@ export function attachTcp(socket: Socket): AttachSocket {
       resume: () => void socket.resume(),
       destroy: () => void socket.destroy(),
       end: () => socket.destroySoon(),
+      ending,
     };
   };
 }
@@ -142,7 +143,9 @@ async function dial(
   if (!parsed) throw new Error(`it names "${address}" as its address for direct streams, which is not host:port`);
   const host = isEveryAddress(parsed.host) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : parsed.host;
   const target = { host, port: parsed.port };
-  return secure ? connected(connectSecurely(secure, target, nodeId), target) : connectTcp(target);
+  if (!secure) return connectTcp(target);
+  const { socket, ending } = connectSecurely(secure, target, nodeId);
+  return connected(socket, target, ending);
 }
 
 async function askForAddress(
@@ -177,7 +180,7 @@ export function connectTcp({ host, port }: Address): Promise<AttachSocket> {
   return connected(connect({ host, port, noDelay: true }), { host, port });
 }
 
-function connected(socket: Socket, address: Address): Promise<AttachSocket> {
+function connected(socket: Socket, address: Address, ending?: StreamSocket['ending']): Promise<AttachSocket> {
   return new Promise((resolve, reject) => {
     const guardedFail = guarded((error: Error) => {
       socket.destroy();
@@ -195,7 +198,7 @@ function connected(socket: Socket, address: Address): Promise<AttachSocket> {
         socket.off('error', guardedFail);
         socket.pause(); // until the stream exists
         resolve((events) => {
-          const attached = attachTcp(socket)(events);
+          const attached = attachTcp(socket, ending)(events);
           socket.resume();
           return attached;
         });

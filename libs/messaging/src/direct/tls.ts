@@ -2,14 +2,19 @@ import { isIP, type Socket } from 'node:net';
 import { connect, createServer, type Server, type TLSSocket } from 'node:tls';
 import {
   acceptPlainToo,
+  coordinatorFault,
   errorMessage,
+  filesOf,
   guarded,
+  latestFilesOf,
   towardsCoordinator,
   WITHOUT_RESUMPTION,
   type Address,
   type TlsFiles,
   type TlsOption,
 } from '@concordat/foundation';
+
+import type { StreamEnding } from './stream.js';
 
 const HANDSHAKE_TIMEOUT_MS = 5_000;
 const MINIMUM_TLS = 'TLSv1.2';
@@ -79,7 +84,26 @@ export interface LinkTls {
 }
 
 /** Begins a TLS connection to the direct address of a coordinator; it is usable after `secureConnect`. */
-export function connectSecurely({ tls, cluster }: LinkTls, { host, port }: Address, nodeId: number): TLSSocket {
+export function connectSecurely({ tls, cluster }: LinkTls, { host, port }: Address, nodeId: number): SecureLink {
   const servername = isIP(host) === 0 ? { servername: host } : {};
-  return connect({ ...towardsCoordinator(tls, cluster, nodeId), ...servername, host, port });
+  const opened = filesOf(tls);
+  const socket = connect({ ...towardsCoordinator(opened, cluster, nodeId), ...servername, host, port });
+  return {
+    socket,
+    ending: () => {
+      const files = latestFilesOf(tls, opened);
+      const fault = coordinatorFault(files, socket);
+      if (fault !== undefined) return { reason: `the certificate of the coordinator ${fault}`, isGentle: false };
+      return files.cert.toString() === opened.cert.toString() ? undefined : { reason: RENEWED, isGentle: true };
+    },
+  };
 }
+
+export interface SecureLink {
+  readonly socket: TLSSocket;
+  /** whether a stream over it must end by now */
+  readonly ending: () => StreamEnding | undefined;
+}
+
+/** Why a stream ends that has to begin anew, with the certificate that its end has by now. */
+export const RENEWED = 'this service has a new certificate';
