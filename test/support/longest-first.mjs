@@ -8,6 +8,7 @@ const LONGEST = [
   'test/packages/packages.e2e-spec.ts',
   'test/e2e/transactions-on-direct.e2e-spec.ts',
   'test/e2e/transactions-on-kafka.e2e-spec.ts',
+  'test/e2e/secured-system.e2e-spec.ts',
   'apps/shop/src/shop.e2e-spec.ts',
   'test/conformance/kafka-bus.e2e-spec.ts',
   'test/packages/testing.e2e-spec.ts',
