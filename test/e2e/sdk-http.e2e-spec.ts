@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { waitFor } from '../support/wait-for.js';
-import { ContextCodec, contextKeyOf } from '@concordat/participant';
+import { ContextCodec, contextKeysOf } from '@concordat/participant';
 import { Checkpoint, SdkSystem, type ServiceProcess } from './sdk-system.js';
 import { DEVELOPMENT_PORTS } from '../support/development-ports.js';
 
@@ -120,9 +120,9 @@ describe('misuse', () => {
     await orders.post('begin', [{ add: 'order' }]);
     await system.clear();
     const { id, deadline } = await system.lastTransaction();
-    const key = contextKeyOf({ cluster: 'local', coordinators: [system.coordinatorUrl], environment: {} });
+    const keys = contextKeysOf({ cluster: 'local', coordinators: [system.coordinatorUrl], environment: {} });
     const genuine = { transactionId: id, deadline: Date.parse(deadline), audience: inventory.host };
-    const headers = { 'concordat-transaction': new ContextCodec(key).encode(genuine) };
+    const headers = { 'concordat-transaction': new ContextCodec(keys).encode(genuine) };
     const { status, body } = await inventory.post('join', [{ add: 'replayed' }], headers);
     expect(status).toBe(500);
     expect(['TRANSACTION_DECIDED', 'TRANSACTION_CLOSED', 'ROLLBACK_ONLY']).toContain(body.code);

@@ -1,8 +1,9 @@
 import { createHmac, randomUUID } from 'node:crypto';
+import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
-import { SeededRandom, randomInteger, silentLogger } from '@concordat/foundation';
-import { ContextCodec, contextKeyOf, type ContextKeySettings } from './context-header.js';
-import { ContextExpiredError, GlobalConfigurationError, InvalidContextError } from './errors.js';
+import { SeededRandom, randomInteger } from '@concordat/foundation';
+import { ContextCodec } from './context-header.js';
+import { ContextExpiredError, InvalidContextError } from './errors.js';
 
 const KEY = 'sixteen characters or more';
 const NOW = Date.UTC(2026, 10, 30);
@@ -109,46 +110,30 @@ describe('the context of a transaction', () => {
   });
 });
 
-describe('the key of the cluster', () => {
-  const settings = (changes: Partial<ContextKeySettings>): ContextKeySettings => ({
-    cluster: 'local',
-    coordinators: ['http://127.0.0.1:8081', 'http://localhost:8082', 'http://[::1]:8083'],
-    environment: {},
-    logger: silentLogger,
-    ...changes,
+describe('a context of several keys', () => {
+  const NEXT = 'the key that comes after it';
+  const LAST = 'and one more of that length';
+
+  it('is signed with the first, and taken by who has that one anywhere', () => {
+    const written = new ContextCodec([NEXT, KEY]).encode(context);
+    expect(written).toBe(new ContextCodec(NEXT).encode(context));
+    expect(new ContextCodec([LAST, KEY, NEXT]).decode(written, HERE, NOW)).toEqual(context);
+    expect(() => codec.decode(written, HERE, NOW)).toThrow('its signature is wrong');
+    expect(() => new ContextCodec([LAST, KEY]).decode(written, HERE, NOW)).toThrow('its signature is wrong');
   });
 
-  it('is the option, then the variable', () => {
-    const environment = { CONCORDAT_CONTEXT_KEY: 'from the environment' };
-    expect(contextKeyOf(settings({ contextKey: 'from the options', environment }))).toBe('from the options');
-    expect(contextKeyOf(settings({ environment }))).toBe('from the environment');
+  it('is read with the keys that count at that moment', () => {
+    let keys = [KEY];
+    const changing = new ContextCodec(() => keys);
+    expect(changing.decode(header, HERE, NOW)).toEqual(context);
+    keys = [NEXT];
+    expect(() => changing.decode(header, HERE, NOW)).toThrow('its signature is wrong');
+    expect(new ContextCodec(NEXT).decode(changing.encode(context), HERE, NOW)).toEqual(context);
   });
 
-  it('is made from the name of the cluster on one machine, which is said once', () => {
-    const lines: string[] = [];
-    const logger = { ...silentLogger, warn: (line: string) => void lines.push(line) };
-    const key = contextKeyOf(settings({ logger }));
-    expect(lines).toHaveLength(1);
-    expect(lines[0]).toContain('set CONCORDAT_CONTEXT_KEY in production');
-    expect(contextKeyOf(settings({}))).toBe(key);
-    expect(contextKeyOf(settings({ cluster: 'other' }))).not.toBe(key);
-  });
-
-  it.each<[string, Partial<ContextKeySettings>, string]>([
-    ['is missing', { coordinators: ['http://127.0.0.1:1', 'http://concordat.internal:8081'] }, 'openssl rand'],
-    [
-      'is empty in the environment',
-      { coordinators: ['http://10.0.0.1:1'], environment: { CONCORDAT_CONTEXT_KEY: '' } },
-      'set the option contextKey',
-    ],
-    ['belongs to no URL', { coordinators: ['127.0.0.1:8081'] }, 'use URLs such as'],
-  ])('%s: the start says what to set', (_what, changes, sentence) => {
-    const read = (): unknown => contextKeyOf(settings(changes));
-    expect(read).toThrow(GlobalConfigurationError);
-    expect(read).toThrow(sentence);
-  });
-
-  it('has a length that cannot be guessed', () => {
-    expect(() => new ContextCodec('short')).toThrow('use at least 16 random ones');
+  it('shows no key to who prints its codec', () => {
+    expect(inspect(new ContextCodec([KEY, NEXT]), { depth: null, showHidden: true })).not.toMatch(
+      /sixteen|comes after/,
+    );
   });
 });

@@ -1,7 +1,8 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import { isUuid, silentLogger, type Logger } from '@concordat/foundation';
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { isUuid } from '@concordat/foundation';
 import type { TransactionId } from '@concordat/commit-protocol';
-import { ContextExpiredError, GlobalConfigurationError, InvalidContextError } from './errors.js';
+import { CONTEXT_KEY_FILE_VARIABLE, CONTEXT_KEY_VARIABLE, fixedKeys, type ContextKeySource } from './context-keys.js';
+import { ContextExpiredError, InvalidContextError } from './errors.js';
 
 /** Carries the context of a transaction from caller to callee: HTTP header, Kafka header, gRPC metadata. */
 export const CONTEXT_HEADER = 'concordat-transaction';
@@ -14,13 +15,9 @@ export function callHeaders(context: string, traceparent: string | undefined): R
   return { [CONTEXT_HEADER]: context, ...(traceparent !== undefined && { [TRACE_HEADER]: traceparent }) };
 }
 
-/** The variable that sets the key where the options do not. */
-export const CONTEXT_KEY_VARIABLE = 'CONCORDAT_CONTEXT_KEY';
-
 const VERSION = 'v1';
 const MAXIMUM_LENGTH = 1_024;
 const MAXIMUM_AUDIENCE_LENGTH = 255;
-const MINIMUM_KEY_LENGTH = 16;
 const DEADLINE = /^[1-9]\d{0,15}$/;
 const BASE64URL = /^[A-Za-z0-9_-]+$/;
 const AUTHENTICATOR = /^[A-Za-z0-9_-]{43}$/;
@@ -37,23 +34,26 @@ export interface TransactionContext {
 }
 
 /**
- * Writes and reads contexts, authenticated with the key of the cluster (HMAC-SHA256 over version, transaction,
- * deadline and audience). A context is no secret and may be used more than once until its deadline; a repeat joins the
- * same transaction.
+ * Writes and reads contexts, authenticated with a key of the cluster (HMAC-SHA256 over version, transaction, deadline
+ * and audience). A context is no secret and may be used more than once until its deadline; a repeat joins the same
+ * transaction.
  */
 export class ContextCodec {
-  /** @param key the same for all services of the cluster, at least 16 characters */
-  constructor(private readonly key: string) {
-    if (key.length >= MINIMUM_KEY_LENGTH) return;
-    throw new GlobalConfigurationError(
-      `contextKey has ${key.length} characters; use at least ${MINIMUM_KEY_LENGTH} random ones (openssl rand -base64 32), the same for all services`,
-    );
+  private readonly keys: ContextKeySource;
+
+  /**
+   * @param keys those of all services of the cluster, each of at least 16 characters: the first signs, all verify
+   * @throws GlobalConfigurationError for keys that cannot be used
+   */
+  constructor(keys: string | readonly string[] | ContextKeySource) {
+    this.keys = typeof keys === 'function' ? keys : fixedKeys(keys);
   }
 
   encode({ transactionId, deadline, audience }: TransactionContext): string {
     const name = Buffer.from(audience.toLowerCase(), 'utf8').toString('base64url');
     const signed = `${VERSION}.${transactionId}.${Math.floor(deadline)}.${name}`;
-    return `${signed}.${this.authenticate(signed)}`;
+    const [signingKey] = this.keys();
+    return `${signed}.${authenticatorOf(signed, signingKey!)}`;
   }
 
   /**
@@ -85,19 +85,24 @@ export class ContextCodec {
     return { transactionId, deadline, audience };
   }
 
+  /** Every key is tried, also after one that matches: how long it takes does not say which. */
   private verify(signed: string, authenticator: string): void {
-    const expected = Buffer.from(this.authenticate(signed));
     const given = Buffer.from(authenticator);
-    if (AUTHENTICATOR.test(authenticator) && given.length === expected.length && timingSafeEqual(given, expected))
-      return;
+    let matching = 0;
+    if (AUTHENTICATOR.test(authenticator)) {
+      for (const key of this.keys()) {
+        matching += Number(timingSafeEqual(given, Buffer.from(authenticatorOf(signed, key))));
+      }
+    }
+    if (matching > 0) return;
     throw invalid(
-      `its signature is wrong; all services of the cluster need the same contextKey (${CONTEXT_KEY_VARIABLE})`,
+      `its signature is wrong; all services of the cluster need the same contextKey (${CONTEXT_KEY_VARIABLE} or ${CONTEXT_KEY_FILE_VARIABLE})`,
     );
   }
+}
 
-  private authenticate(signed: string): string {
-    return createHmac('sha256', this.key).update(signed).digest('base64url');
-  }
+function authenticatorOf(signed: string, key: string): string {
+  return createHmac('sha256', key).update(signed).digest('base64url');
 }
 
 /** The transaction that a context names, for the log: nothing is verified. */
@@ -124,44 +129,4 @@ function foreign(transactionId: TransactionId, audience: string, audiences: read
     `it was made for "${audience}", for transaction ${transactionId}, and this service is ${audiences.map((one) => `"${one}"`).join(' or ')}; behind a ` +
       'proxy, set `audiences` here to the names by which callers address this service',
   );
-}
-
-export interface ContextKeySettings {
-  /** the option */
-  readonly contextKey?: string | undefined;
-  readonly cluster: string;
-  /** URLs */
-  readonly coordinators: readonly string[];
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly logger?: Logger;
-}
-
-/**
- * The key of the cluster: the option, then the environment. With all coordinators on this machine, a key for
- * development made from the cluster's name.
- *
- * @throws GlobalConfigurationError without a key, or for coordinators that are no URLs
- */
-export function contextKeyOf(settings: ContextKeySettings): string {
-  const { cluster, coordinators, environment, logger = silentLogger } = settings;
-  const key = settings.contextKey ?? environment[CONTEXT_KEY_VARIABLE];
-  if (key !== undefined && key !== '') return key;
-  if (!coordinators.every(isLoopback)) {
-    throw new GlobalConfigurationError(
-      `no key for the contexts of transactions: set the option contextKey or the variable ${CONTEXT_KEY_VARIABLE} to a ` +
-        'random text of at least 16 characters (openssl rand -base64 32), the same in all services of the cluster',
-    );
-  }
-  logger.warn(
-    `contexts are signed with a key for development, because all coordinators are on this machine; set ${CONTEXT_KEY_VARIABLE} in production`,
-  );
-  return createHash('sha256').update(`concordat development ${cluster}`).digest('base64url');
-}
-
-function isLoopback(url: string): boolean {
-  if (!URL.canParse(url)) {
-    throw new GlobalConfigurationError(`coordinators has "${url}"; use URLs such as http://127.0.0.1:8081`);
-  }
-  const { hostname } = new URL(url);
-  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname);
 }

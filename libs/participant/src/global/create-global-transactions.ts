@@ -12,7 +12,8 @@ import {
   type TlsOption,
   type Tracing,
 } from '@concordat/foundation';
-import { ContextCodec, contextKeyOf } from './context-header.js';
+import { ContextCodec } from './context-header.js';
+import { contextKeysOf } from './context-keys.js';
 import { GlobalConfigurationError } from './errors.js';
 import { DEFAULT_OUTCOME_LIMIT_MS, GlobalTransactions } from './global-transactions.js';
 import { createLeanFetch } from './lean-fetch.js';
@@ -41,8 +42,11 @@ export interface GlobalTransactionsOptions {
    * list must join: a call without a proof dooms the transaction. Default: nobody
    */
   readonly propagateTo?: readonly (string | Destination)[];
-  /** signs contexts, the same in all services; default `CONCORDAT_CONTEXT_KEY`, or a key for development */
-  readonly contextKey?: string;
+  /**
+   * signs contexts, the same in all services. Of several, the first signs and all verify, so that a key can be replaced.
+   * Default: `CONCORDAT_CONTEXT_KEY`, the file of `CONCORDAT_CONTEXT_KEY_FILE`, or a key for development
+   */
+  readonly contextKey?: string | readonly string[];
   /** `kafka` alone cannot address a process: work is prepared when its call ends. Default `direct` */
   readonly link?: 'direct' | 'kafka' | 'both';
   /** what the end of a beginning method waits for; default `ended`: a read right after sees the changes everywhere */
@@ -78,7 +82,8 @@ export function createGlobalTransactions(options: GlobalTransactionsOptions): Gl
     );
   }
   const { contextKey, environment = process.env, tracing } = options;
-  const key = contextKeyOf({ contextKey, cluster, coordinators, environment, logger });
+  const monotonic = (): number => clock.monotonic();
+  const keys = contextKeysOf({ contextKey, cluster, coordinators, environment, logger, monotonic });
   const ids = new UuidV7Generator(() => clock.now(), random);
   return new GlobalTransactions(
     {
@@ -103,7 +108,7 @@ export function createGlobalTransactions(options: GlobalTransactionsOptions): Gl
       clock,
       random,
       logger,
-      codec: new ContextCodec(key),
+      codec: new ContextCodec(keys),
       newBranchId: () => ids.next(),
       isAddressable: link !== 'kafka',
       // with credentials the coordinators may ask each participant for its own

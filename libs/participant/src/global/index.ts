@@ -1,11 +1,11 @@
+export { ContextCodec, CONTEXT_HEADER, TRACE_HEADER, type TransactionContext } from './context-header.js';
 export {
-  ContextCodec,
-  CONTEXT_HEADER,
+  CONTEXT_KEY_FILE_VARIABLE,
   CONTEXT_KEY_VARIABLE,
-  TRACE_HEADER,
-  contextKeyOf,
-  type TransactionContext,
-} from './context-header.js';
+  contextKeysOf,
+  type ContextKeySettings,
+  type ContextKeySource,
+} from './context-keys.js';
 export { runGenerator } from './async-results.js';
 export { createGlobalTransactions, type GlobalTransactionsOptions } from './create-global-transactions.js';
 export { CurrentTransaction } from './current-transaction.js';

@@ -32,8 +32,11 @@ export interface GlobalParticipantOptions extends Omit<
    * list must join: a call without a proof dooms the transaction. Default: nobody
    */
   readonly propagateTo?: readonly (string | Destination)[];
-  /** signs contexts, the same in all services; default `CONCORDAT_CONTEXT_KEY`, or a key for development */
-  readonly contextKey?: string;
+  /**
+   * signs contexts, the same in all services. Of several, the first signs and all verify, so that a key can be replaced.
+   * Default: `CONCORDAT_CONTEXT_KEY`, the file of `CONCORDAT_CONTEXT_KEY_FILE`, or a key for development
+   */
+  readonly contextKey?: string | readonly string[];
   /** the road to the coordinators, as their `CONCORDAT_LINK`; default `direct` */
   readonly link?: 'direct' | 'kafka' | 'both';
   /** needed with `link: 'kafka'` and `'both'` */
