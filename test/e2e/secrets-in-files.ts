@@ -59,7 +59,8 @@ function secretsIn(name: string, text: string): string[] {
   const keys = [...text.matchAll(/PRIVATE KEY-----\n.+\n(.+)\n/g)].map(([, line]) => line!);
   if (keys.length > 0) return keys;
   if (name.endsWith('.json')) return [...text.matchAll(/"d" ?: ?"([^"]+)"/g)].map(([, value]) => value!);
-  return /^(?:kafka|postgres)\/|^token-|^context-key$/.test(name) ? [text.trim()] : [];
+  if (name === 'context-key') return text.split('\n').filter((line) => line !== '');
+  return /^(?:kafka|postgres)\/|^token-/.test(name) ? [text.trim()] : [];
 }
 
 /** The words of all processes, as every user of the machine sees them. */

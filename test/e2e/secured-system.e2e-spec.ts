@@ -37,6 +37,9 @@ const SCENARIOS = {
     checks: [
       'no client was refused meanwhile',
       'no transfer has failed',
+      'no checkout has failed',
+      'no call between services was refused',
+      'between services, somebody who has kept the old key',
       'no message became a dead letter',
       'somebody who has kept what is retired',
     ],

@@ -134,7 +134,7 @@ async function betweenServices(lab: ScenarioLab): Promise<Expected> {
   const close = await openShop(lab.context, lab.file);
   try {
     const ended = lab.load.transfers.find(({ told }) => told !== undefined)?.id ?? '';
-    const attempts = forgedContexts(lab.url('inventory'), ended, securityOf(lab).contextKey);
+    const attempts = forgedContexts(lab.url('inventory'), ended, securityOf(lab).contextKeys.signing);
     await tryAll(lab, 'at the service inventory of the shop, a caller that is none', attempts);
     const counted = attempts.filter(({ expected }) => /INVALID_CONTEXT|CONTEXT_EXPIRED/.test(expected.source)).length;
     const { metrics } = await countedNow(lab);

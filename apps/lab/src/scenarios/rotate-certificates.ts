@@ -9,6 +9,7 @@ import { countedNow } from './intruder/counted.js';
 import { sayByRetired } from './intruder/forged-messages.js';
 import { callAsNode, sayHello } from './intruder/forged-streams.js';
 import { KafkaTap } from './kafka-tap.js';
+import { replaceContextKey } from './rotation/context-key.js';
 import { Probes } from './rotation/probes.js';
 import { readAgain, servedSerial, services, shownBy, untilTrue } from './rotation/processes.js';
 import type { Scenario } from './scenario.js';
@@ -40,7 +41,7 @@ interface Rotation {
 export const rotateCertificates: Scenario = {
   name: 'rotate-certificates',
   title:
-    'authority, certificates, tokens and signing keys of everybody are replaced under load: nothing fails, the old ones are refused',
+    'authority, certificates, tokens, signing keys and the key of contexts are replaced under load: nothing fails, the old ones are refused',
   needsSecurity: true,
   run: async (lab) => {
     const security = lab.context.security!;
@@ -62,6 +63,7 @@ export const rotateCertificates: Scenario = {
       await replaceTokens(rotation, retired.token);
       await replaceJwtKeys(rotation);
       if (lab.state().link !== 'direct') await replaceSigningKeys(lab, security);
+      await replaceContextKey(lab, security);
       await lab.waitForCommits(LATER_COMMITS);
     } finally {
       await probes.stop();

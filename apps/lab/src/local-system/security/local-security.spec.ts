@@ -3,8 +3,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { namesInCluster, readCertificates, silentLogger, SystemClock } from '@concordat/foundation';
+import { namesInCluster, readCertificates, readFilesAgain, silentLogger, SystemClock } from '@concordat/foundation';
 import { MessageSignatures } from '@concordat/messaging';
+import { contextKeysOf } from '@concordat/participant';
 import { nodeOwner, participantOwner } from './certificates.js';
 import { LocalSecurity } from './local-security.js';
 import { SIGNATURE_HEADER, signatureOf } from './record-signature.js';
@@ -80,6 +81,23 @@ describe('what a secured system has beside its data', () => {
     expect(certificate.verify(new X509Certificate(readFileSync(security.certificates.caFile)).publicKey)).toBe(true);
     expect(namesInCluster(certificate.subjectAltName, 'local').ok).toBe(false);
     expect(neighbour.access).toEqual(security.access);
+  });
+
+  it('has a file with the key of contexts, which is replaced in steps', () => {
+    const { contextKeys } = security;
+    const environment = { CONCORDAT_CONTEXT_KEY: 'one of the user', ...security.serviceVariables('orders', 'direct') };
+    const keys = contextKeysOf({ cluster: 'local', coordinators: ['https://elsewhere:1'], environment });
+    const [old] = keys();
+    const read = (): readonly string[] => {
+      readFilesAgain();
+      return keys();
+    };
+    const key = contextKeys.add();
+    expect([old !== key, read()]).toEqual([true, [old, key]]);
+    contextKeys.signWith(key);
+    expect([contextKeys.signing, read()]).toEqual([key, [key, old]]);
+    contextKeys.dropOthers();
+    expect(read()).toEqual([key]);
   });
 
   it('signs records as the processes do, and no longer with a key that was dropped', () => {

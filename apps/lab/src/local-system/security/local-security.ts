@@ -1,16 +1,15 @@
-import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TlsFilePaths } from '@concordat/foundation';
 import { BANKS, SHOP_SERVICES, type Link } from '../ports.js';
 import { LocalCertificates, nodeOwner, participantOwner, serviceOwner, type CertificateOwner } from './certificates.js';
+import { LocalContextKeys } from './context-keys.js';
 import { JWT_AUDIENCE, JWT_ISSUER, LocalCredentials } from './credentials.js';
 import { LocalServers } from './servers.js';
 import { LocalSigningKeys, type Sender } from './signing-keys.js';
 import { SecretFiles } from './secret-files.js';
 
 export const SECURITY_FOLDER = 'security';
-const CONTEXT_KEY = 'context-key';
 const NODE_IDS = [1, 2, 3, 4] as const;
 const SERVICES = [...BANKS, ...SHOP_SERVICES] as const;
 /** A participant that never runs: the lab speaks for it. */
@@ -37,6 +36,8 @@ export class LocalSecurity {
   readonly credentials: LocalCredentials;
   /** of messages over Kafka */
   readonly signingKeys: LocalSigningKeys;
+  /** of calls between services */
+  readonly contextKeys: LocalContextKeys;
   /** of the broker and the databases */
   readonly servers: LocalServers;
   private readonly files: SecretFiles;
@@ -49,6 +50,7 @@ export class LocalSecurity {
     this.certificates = new LocalCertificates(this.files, clusterName);
     this.credentials = new LocalCredentials(this.files);
     this.signingKeys = new LocalSigningKeys(this.files);
+    this.contextKeys = new LocalContextKeys(this.files);
     this.servers = new LocalServers(this.files);
   }
 
@@ -74,12 +76,7 @@ export class LocalSecurity {
     this.credentials.ensure();
     this.signingKeys.ensure(SENDERS);
     this.servers.ensure(USERS);
-    this.files.ensure(CONTEXT_KEY, () => randomBytes(32).toString('base64url'));
-  }
-
-  /** The key by which the services sign the contexts of their calls. */
-  get contextKey(): string {
-    return this.files.text(CONTEXT_KEY);
+    this.contextKeys.ensure();
   }
 
   /** For the lab's own calls. */
@@ -120,7 +117,8 @@ export class LocalSecurity {
       CONCORDAT_CLIENT_TLS_CA: ca,
       CONCORDAT_CLIENT_TLS_CERT: certificate,
       CONCORDAT_CLIENT_TLS_KEY: key,
-      CONCORDAT_CONTEXT_KEY: this.files.text(CONTEXT_KEY),
+      CONCORDAT_CONTEXT_KEY: '', // one of the user's environment would contradict the file
+      CONCORDAT_CONTEXT_KEY_FILE: this.contextKeys.file,
       ...this.messageVariables(`participant:${name}`, name, link),
     };
   }

@@ -52,6 +52,16 @@ export function forgedContexts(url: string, ended: string, key: string): Attempt
   ];
 }
 
+/** A call with a context that was signed with a key which is retired. */
+export function recordedContext(url: string, key: string): Attempt {
+  const context = { transactionId: randomUUID(), deadline: Date.now() + MINUTE_MS, audience: new URL(url).host };
+  return {
+    what: 'reserves goods, with a context by the old key',
+    expected: /INVALID_CONTEXT/,
+    run: () => reserve(url, [contextOf(context, key)]),
+  };
+}
+
 /** The status, and what the answer says of the transaction. Headers may be sent twice, which `fetch` would not do. */
 function reserve(url: string, contexts: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
