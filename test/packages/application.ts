@@ -90,13 +90,13 @@ export class InstalledApplication {
     command: string,
     words: readonly string[],
     variables: NodeJS.ProcessEnv = {},
-  ): { readonly status: number | null; readonly output: string } {
+  ): { readonly status: number | null; readonly stdout: string; readonly output: string } {
     const { status, stdout, stderr, error } = spawnSync(command, words, {
       cwd: this.folder,
       encoding: 'utf8',
       env: { ...environment(), ...variables },
     });
-    return { status, output: `${stdout}${stderr}${error ? error.message : ''}` };
+    return { status, stdout, output: `${stdout}${stderr}${error ? error.message : ''}` };
   }
 
   start(command: string, words: readonly string[], variables: NodeJS.ProcessEnv = {}): RunningCommand {
