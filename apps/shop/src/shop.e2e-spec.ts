@@ -6,7 +6,7 @@ import {
   leftIn,
   readBooks,
   ShopLoad,
-  STEPS,
+  stepsOn,
   type ShopDatabases,
 } from '../../lab/src/scenarios/shop/index.js';
 
@@ -14,13 +14,13 @@ jest.setTimeout(180_000);
 
 const CHECKOUT_TIMEOUT_MS = 20_000;
 const SERVICES = ['orders', 'inventory', 'payments'] as const;
-const stepsAt = (...points: readonly string[]): readonly string[] =>
-  points.map((point) => STEPS.find((step) => step.point === `participant.${point}`)!.point);
+const stepsAt = (link: 'direct' | 'kafka', ...points: readonly string[]): readonly string[] =>
+  points.map((point) => stepsOn(link).find((step) => step.point === `participant.${point}`)!.point);
 
-/** Each service dies at a step of its own. Over Kafka alone a branch is prepared by the call, without being asked to. */
+/** Each service dies at a step of its own. */
 const KILLED_AT = {
-  direct: stepsAt('prepare.received', 'prepare.after-prepare', 'vote.after-send'),
-  kafka: stepsAt('begin.after-statement', 'commit.before-commit', 'commit.after-commit'),
+  direct: stepsAt('direct', 'begin.after-statement', 'prepare-transaction.after-statement', 'vote.after-send'),
+  kafka: stepsAt('kafka', 'prepare-transaction.before-statement', 'commit.before-commit', 'commit.after-commit'),
 };
 const PAID_AFTER_EACH = 6;
 const COORDINATORS = ['coordinator-1', 'coordinator-2', 'coordinator-3'];

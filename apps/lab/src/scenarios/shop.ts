@@ -5,7 +5,7 @@ import { sequenceOf } from './checkout-sequence.js';
 import { inDoubtItems } from './final-checks.js';
 import type { Scenario } from './scenario.js';
 import type { ScenarioLab } from './scenario-lab.js';
-import { bookChecks, checkOut, leftIn, readBooks, ShopLoad, STEPS, type ShopDatabases } from './shop/index.js';
+import { bookChecks, checkOut, leftIn, readBooks, ShopLoad, stepsOn, type ShopDatabases } from './shop/index.js';
 import { checkOf } from './truth.js';
 
 const ORDERS = 10;
@@ -55,7 +55,7 @@ async function killEverywhere(lab: ScenarioLab): Promise<void> {
   try {
     await untilPaid(load, lab);
     for (const service of SHOP_SERVICES) {
-      for (const { point, moment } of STEPS) await killAt(lab, load, service, point, moment);
+      for (const { point, moment } of stepsOn(lab.state().link)) await killAt(lab, load, service, point, moment);
     }
   } finally {
     await load.stop();

@@ -1,3 +1,3 @@
 export { bookChecks, leftIn, readBooks, type Books, type ShopDatabases } from './books.js';
 export { checkOut, ShopLoad, type Cart, type Checkout } from './load.js';
-export { STEPS } from './steps.js';
+export { stepsOn } from './steps.js';
