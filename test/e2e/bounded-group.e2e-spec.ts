@@ -22,7 +22,7 @@ import { waitFor } from '../support/wait-for.js';
  * clients, and the collector's pauses for all of them: a node alone, for which bounded-bytes.e2e-spec.ts allows less,
  * computes less in a turn.
  */
-const MAXIMUM_TURN_PIECES = 16;
+const MAXIMUM_TURN_PIECES = 40;
 /**
  * Four times the default, so an election after 1.4 to 2.8 s: this process may have to wait for a processor for longer
  * than the 350 ms of the default. That no node computes so long that it would cost the default its leader, the turns
