@@ -67,6 +67,15 @@ describe('a stream whose certificate counts no longer', () => {
     expect(second.transport.isConnected(1)).toBe(false);
   });
 
+  it('may be closed when it is looked at: after a pause of the process, both are due at once', async () => {
+    const [first, second] = await caller({ tls: certified(2), pingIntervalMs: 20 }, { tls: certified(1) });
+    const incoming = first.transport['incoming']!;
+    incoming['listener'].connections.stop();
+    expect(() => incoming.review()).not.toThrow();
+    await until(() => !second.transport.isConnected(1), 'node 2 hears of it');
+    await until(() => second.transport.isConnected(1), 'node 2 calls again');
+  });
+
   it('ends when its certificate does', async () => {
     const clock = new SetClock();
     const notAfter = new Date(Date.now() + HOUR_MS);

@@ -206,7 +206,7 @@ export class IncomingStreams {
       from: identity.from,
       identity,
       peer: call.getPeer(),
-      certificateRefusal: () => this.certificateRefusal(shown, call, identity),
+      certificateRefusal: () => this.certificateRefusal(shown, identity),
       heardAt: this.options.clock.monotonic(),
       echoedAt: -Infinity,
       aliveAt: -Infinity,
@@ -299,15 +299,12 @@ export class IncomingStreams {
       : { code: status.RESOURCE_EXHAUSTED, details: `this node has ${MAXIMUM_INCOMING_STREAMS} streams already` };
   }
 
-  private certificateRefusal(
-    shown: ShownCertificate | undefined,
-    call: Call,
-    { from }: StreamIdentity,
-  ): Refusal | undefined {
+  /** Asks what was shown in the handshake, never the connection, which may be closed by now. */
+  private certificateRefusal(shown: ShownCertificate | undefined, { from }: StreamIdentity): Refusal | undefined {
     const { tls, tlsMode, clusterName, distrust } = this.options;
     if (!tls) return undefined;
     // plain text comes so far only where the settings allow it
-    if (call.getAuthContext().transportSecurityType !== 'ssl' && tlsMode !== 'require') return undefined;
+    if (!shown && tlsMode !== 'require') return undefined;
     const caller = { clusterName, nodeId: from };
     const fault = shown
       ? (clauseOf(distrust(shown)) ?? certificateFault(shown.certificate.subjectAltName, caller))
