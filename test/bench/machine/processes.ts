@@ -1,5 +1,13 @@
 import type { SystemProcess } from '../participants.js';
-import { childrenByParent, cpuTicks, millisecondsOf, namesIn, readProc, statFields } from './proc-files.js';
+import {
+  childrenByParent,
+  cpuTicks,
+  endedChildrenTicks,
+  millisecondsOf,
+  namesIn,
+  readProc,
+  statFields,
+} from './proc-files.js';
 
 /** What a process has used so far, or used for one transaction. */
 export interface Usage {
@@ -78,9 +86,11 @@ function pidsByName(processes: readonly Measured[]): Map<string, number[]> {
   );
 }
 
+/** With the CPU of its children that have ended: connections of PostgreSQL may end while something is measured. */
 function usageOf(pid: number): Usage {
+  const fields = statFields(pid);
   return {
-    cpuMs: millisecondsOf(cpuTicks(statFields(pid))),
+    cpuMs: millisecondsOf(cpuTicks(fields) + endedChildrenTicks(fields)),
     wakeUps: namesIn(`${pid}/task`).reduce((total, thread) => total + wakeUpsOf(`${pid}/task/${thread}/status`), 0),
     writeCalls: Number(/syscw: (\d+)/.exec(readProc(`${pid}/io`))?.[1] ?? 0),
   };
