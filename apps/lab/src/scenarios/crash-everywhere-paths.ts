@@ -286,8 +286,15 @@ async function enlist(
   branch: ShownBranch & { readonly vote: 'yes' | 'read-only' },
 ): Promise<void> {
   const url = `${lab.url(await lab.leader())}/v1/transactions/${transactionId}/branches`;
-  const enlisted = await request('POST', url, branch, {}, REQUEST_TIMEOUT_MS);
+  const enlisted = await request('POST', url, branch, await credentialOf(lab, branch.participant), REQUEST_TIMEOUT_MS);
   if (enlisted.status !== 201) throw unexpected('the enlistment', enlisted);
+}
+
+/** With authentication a vote is the word of its participant: nobody else may bring it. */
+async function credentialOf({ context }: ScenarioLab, participant: string): Promise<Record<string, string>> {
+  const roles = [`participant:${participant}`];
+  const token = await context.security?.credentials.jwt({ subject: participant, roles });
+  return token === undefined ? {} : { authorization: `Bearer ${token}` };
 }
 
 /** A branch as a service would prepare it, without any work. */
