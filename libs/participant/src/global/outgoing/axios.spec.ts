@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import axios, { AxiosHeaders, type AxiosInstance, type InternalAxiosRequestConfig } from 'axios';
-import { GlobalSystem, type FakeService } from '../testing/global-system.js';
+import type { FakeService, GlobalSystem } from '../testing/global-system.js';
 import { startHttpCallee, type HttpCallee } from '../testing/http-callee.js';
+import { startTwoServices } from '../testing/two-services.js';
 import { joinAxios } from './axios.js';
 
 /** A call that nobody settles holds its method for so long, and for two seconds more. */
@@ -15,10 +16,7 @@ let instance: AxiosInstance;
 let leave: () => void;
 
 beforeEach(async () => {
-  system = new GlobalSystem();
-  inventory = system.service('inventory');
-  callee = await startHttpCallee(inventory);
-  orders = system.service('orders', { propagateTo: [callee.host] });
+  ({ system, orders, inventory, callee } = await startTwoServices());
   instance = axios.create();
   leave = () => undefined;
 });

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { GlobalSystem, type FakeService } from '../testing/global-system.js';
-import { startHttpCallee, type HttpCallee } from '../testing/http-callee.js';
+import type { FakeService, GlobalSystem } from '../testing/global-system.js';
+import type { HttpCallee } from '../testing/http-callee.js';
+import { startTwoServices } from '../testing/two-services.js';
 import { joinFetch } from './fetch.js';
 
 /** A call that nobody settles holds its method for so long, and for two seconds more. */
@@ -13,10 +14,7 @@ let callee: HttpCallee;
 let leave: () => void;
 
 beforeEach(async () => {
-  system = new GlobalSystem();
-  inventory = system.service('inventory');
-  callee = await startHttpCallee(inventory);
-  orders = system.service('orders', { propagateTo: [callee.host] });
+  ({ system, orders, inventory, callee } = await startTwoServices());
   leave = joinFetch(orders.transactions);
 });
 

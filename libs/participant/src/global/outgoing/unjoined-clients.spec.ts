@@ -4,23 +4,20 @@ import type { IncomingMessage } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import axios from 'axios';
 import { Client, request as requestByUndici } from 'undici';
-import { GlobalSystem, type FakeService } from '../testing/global-system.js';
-import { startHttpCallee, type HttpCallee } from '../testing/http-callee.js';
+import type { FakeService, GlobalSystem } from '../testing/global-system.js';
+import type { HttpCallee } from '../testing/http-callee.js';
+import { startTwoServices } from '../testing/two-services.js';
 import { joinAxios } from './axios.js';
 import { joinFetch } from './fetch.js';
 import { watchUnjoinedClients } from './unjoined-clients.js';
 
 let system: GlobalSystem;
-let inventory: FakeService;
 let orders: FakeService;
 let callee: HttpCallee;
 let leave: () => void;
 
 beforeEach(async () => {
-  system = new GlobalSystem();
-  inventory = system.service('inventory');
-  callee = await startHttpCallee(inventory);
-  orders = system.service('orders', { propagateTo: [callee.host] });
+  ({ system, orders, callee } = await startTwoServices());
   leave = watchUnjoinedClients(orders.transactions);
 });
 
