@@ -18,24 +18,15 @@ export async function behindProxies(
     for (const { name, ports } of lab.coordinators()) {
       const proxy = await StreamProxy.to(ports['direct']!);
       proxies.push(proxy);
-      await restartWith(lab, name, { CONCORDAT_DIRECT_ADVERTISED: proxy.address });
+      await lab.restartWith(name, { CONCORDAT_DIRECT_ADVERTISED: proxy.address });
     }
     await streamsStand(lab);
     await work(proxies);
-    for (const { name } of lab.coordinators()) await restartWith(lab, name, {});
+    for (const { name } of lab.coordinators()) await lab.restartWith(name, {});
   } finally {
     for (const proxy of proxies) proxy.close(); // after a failure `repair` starts the coordinators without them
   }
   await streamsStand(lab);
-}
-
-async function restartWith(
-  lab: ScenarioLab,
-  name: string,
-  environment: Readonly<Record<string, string>>,
-): Promise<void> {
-  await lab.stop(name);
-  await lab.revive(name, environment);
 }
 
 /** Waits until each coordinator has a stream of each bank. */

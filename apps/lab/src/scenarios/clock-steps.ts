@@ -31,7 +31,7 @@ export const clockSteps: Scenario = {
     narration.action(
       'start the coordinators again, with clocks that can be set, and a retention that runs 4 times a second',
     );
-    for (const name of names) await restartWith(lab, name, { ...SETTINGS, CONCORDAT_CLOCK_FILE: files.get(name)! });
+    for (const name of names) await lab.restartWith(name, { ...SETTINGS, CONCORDAT_CLOCK_FILE: files.get(name)! });
     const set = (name: string, aheadMs: number): void => writeFileSync(files.get(name)!, String(aheadMs));
     try {
       await lab.waitForCommits(20);
@@ -40,20 +40,11 @@ export const clockSteps: Scenario = {
       await nobodyAgrees(lab, set, names);
     } finally {
       for (const file of files.values()) rmSync(file, { force: true });
-      for (const name of names) await restartWith(lab, name, {});
+      for (const name of names) await lab.restartWith(name, {});
     }
     await lab.waitForCommits(20);
   },
 };
-
-async function restartWith(
-  lab: ScenarioLab,
-  name: string,
-  environment: Readonly<Record<string, string>>,
-): Promise<void> {
-  await lab.stop(name);
-  await lab.revive(name, environment);
-}
 
 /** One clock of three is wrong, and it is the leader's: the majority's time is used. */
 async function stepLeader(
