@@ -57,7 +57,7 @@ describe('concordat server', () => {
     const { status, stderr } = concordat(['server'], { ...variables, CONCORDAT_PEERS: '1=0.0.0.0:1/127.0.0.1:1' });
     expect(status).toBe(78);
     expect(stderr).toContain(
-      'CONCORDAT_PLAIN_LINKS is not set; it must be "accept" to believe whoever reaches 0.0.0.0:1',
+      'CONCORDAT_PLAIN_LINKS is not set; it must be "accept" to believe anyone who reaches 0.0.0.0:1',
     );
     expect(stderr).toContain('or set CONCORDAT_RAFT_TLS_CA');
   });

@@ -13,6 +13,7 @@ import type { MemberRequest } from './cluster/cluster.api.js';
 import { MemberNotVerifiedError } from './cluster/errors.js';
 import type { Config } from './config.js';
 import type { NodeCertificates } from './node-certificates.js';
+import { HTTP_TLS_FILES, RAFT_TLS_FILES } from './tls-variables.js';
 
 const TIMEOUT_MS = 3_000;
 
@@ -44,17 +45,11 @@ export function memberLinks(config: MemberCheckConfig, { raft, http }: NodeCerti
   return {
     raft: {
       files: isRaftShown ? () => filesOf(raft) : undefined,
-      remedy:
-        raftTls?.mode === 'accept'
-          ? 'CONCORDAT_RAFT_TLS=prefer'
-          : 'CONCORDAT_RAFT_TLS_CA, CONCORDAT_RAFT_TLS_CERT and CONCORDAT_RAFT_TLS_KEY',
+      remedy: raftTls?.mode === 'accept' ? 'CONCORDAT_RAFT_TLS=prefer' : RAFT_TLS_FILES,
     },
     http: {
       files: isHttpShown ? () => filesOf(http) : undefined,
-      remedy:
-        tls?.mode === 'accept'
-          ? 'CONCORDAT_TLS=prefer'
-          : 'CONCORDAT_HTTP_TLS_CA, CONCORDAT_HTTP_TLS_CERT and CONCORDAT_HTTP_TLS_KEY',
+      remedy: tls?.mode === 'accept' ? 'CONCORDAT_TLS=prefer' : HTTP_TLS_FILES,
     },
     clusterName,
     isProofNeeded: auth !== undefined && plainLinks === 'refuse',
@@ -84,7 +79,7 @@ export function memberCheck(links: MemberLinks): (request: MemberRequest) => Pro
       if (link.files || !isProofNeeded) continue;
       throw new MemberNotVerifiedError(
         `${field}: nothing shows who answers at ${formatAddress(address)}; at all coordinators set ${link.remedy}, or ` +
-          'CONCORDAT_PLAIN_LINKS=accept to believe whoever it is',
+          'CONCORDAT_PLAIN_LINKS=accept to believe anyone there',
       );
     }
     for (const { field, address, link, protocol } of addresses) {

@@ -70,12 +70,12 @@ describe('links in plain text', () => {
 
   it.each(BEYOND)('may not listen on %s while REST asks who is there: it says what to set', (host) => {
     expect(problemsOf(at({ raft: `${host}:9081` }, tokens))).toBe(
-      `CONCORDAT_PLAIN_LINKS is not set; it must be "accept" to believe whoever reaches ${host}:9081 as another ` +
+      `CONCORDAT_PLAIN_LINKS is not set; it must be "accept" to believe anyone who reaches ${host}:9081 as another ` +
         'coordinator, in plain text and beyond loopback; or set CONCORDAT_RAFT_TLS_CA, CONCORDAT_RAFT_TLS_CERT and ' +
         'CONCORDAT_RAFT_TLS_KEY',
     );
     const direct = problemsOf(at({ direct: `${host}:7081` }, tokens));
-    expect(direct).toContain(`whoever reaches ${host}:7081 as any participant, in plain text`);
+    expect(direct).toContain(`anyone who reaches ${host}:7081 as any participant, in plain text`);
     expect(direct).toContain('set CONCORDAT_HTTP_TLS_CA, CONCORDAT_HTTP_TLS_CERT and CONCORDAT_HTTP_TLS_KEY');
   });
 
@@ -128,7 +128,7 @@ describe('the warnings at the start', () => {
     expect(open).toEqual(['CONCORDAT_AUTH is none: everybody who reaches the REST interface may do everything']);
     const plain = at({ raft: '0.0.0.0:9081', direct: '0.0.0.0:7081' }, tokens, { CONCORDAT_PLAIN_LINKS: 'accept' });
     expect(openListenerWarnings({ ...plain, signatures: require })).toEqual([
-      'CONCORDAT_PLAIN_LINKS is accept: whoever reaches 0.0.0.0:9081 as another coordinator or 0.0.0.0:7081 as any ' +
+      'CONCORDAT_PLAIN_LINKS is accept: anyone who reaches 0.0.0.0:9081 as another coordinator or 0.0.0.0:7081 as any ' +
         'participant, is believed without a proof',
     ]);
   });

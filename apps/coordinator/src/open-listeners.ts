@@ -1,13 +1,14 @@
 import { formatAddress, type Address, type Environment, type VariableProblem } from '@concordat/foundation';
 import { isLoopback } from './auth-variables.js';
 import type { Config } from './config.js';
+import { HTTP_TLS_FILES, RAFT_TLS_FILES } from './tls-variables.js';
 
 export type Listeners = Pick<
   Config,
   'http' | 'raft' | 'direct' | 'link' | 'tls' | 'raftTls' | 'auth' | 'isOpen' | 'plainLinks' | 'signatures'
 >;
 
-/** A listener beyond loopback that takes plain text, and believes whoever comes. */
+/** A listener beyond loopback that takes plain text, and believes anyone who connects. */
 interface PlainLink {
   readonly address: Address;
   /** who anybody could be there */
@@ -33,7 +34,7 @@ export function openListenerProblems(config: Listeners, environment: Environment
   const links = plainLinksOf(config);
   if (links.length > 0 && plainLinks === 'refuse') {
     const remedies = links.map(({ remedy }) => remedy).join(', and ');
-    const expected = `"accept" to believe whoever reaches ${describe(links)}, in plain text and beyond loopback; or set ${remedies}`;
+    const expected = `"accept" to believe anyone who reaches ${describe(links)}, in plain text and beyond loopback; or set ${remedies}`;
     problems.push({
       variable: 'CONCORDAT_PLAIN_LINKS',
       value: environment['CONCORDAT_PLAIN_LINKS']?.trim() || undefined,
@@ -50,14 +51,16 @@ export function openListenerWarnings(config: Listeners): string[] {
   const links = plainLinksOf(config);
   const warnings: string[] = [];
   if (links.length > 0) {
-    warnings.push(`CONCORDAT_PLAIN_LINKS is accept: whoever reaches ${describe(links)}, is believed without a proof`);
+    warnings.push(
+      `CONCORDAT_PLAIN_LINKS is accept: anyone who reaches ${describe(links)}, is believed without a proof`,
+    );
   }
   if (auth && link !== 'direct' && signatures?.mode !== 'require') {
     const remedy = signatures
       ? 'set CONCORDAT_SIGNATURES=require when the warnings are counted no more'
       : 'set CONCORDAT_SIGNATURES, CONCORDAT_SIGNING_KEY_FILE and CONCORDAT_TRUSTED_KEYS_FILE';
     warnings.push(
-      'REST asks who is there, but messages over Kafka are believed without a signature: whoever may write to the ' +
+      'REST asks who is there, but messages over Kafka are believed without a signature: anyone who may write to the ' +
         `topics can vote and decide; ${remedy}`,
     );
   }
@@ -67,15 +70,11 @@ export function openListenerWarnings(config: Listeners): string[] {
 function plainLinksOf({ raft, raftTls, direct, link, tls }: Listeners): PlainLink[] {
   const links: PlainLink[] = [];
   if (raftTls?.mode !== 'require' && !isLoopback(raft.host)) {
-    const remedy = raftTls
-      ? 'CONCORDAT_RAFT_TLS=require'
-      : 'CONCORDAT_RAFT_TLS_CA, CONCORDAT_RAFT_TLS_CERT and CONCORDAT_RAFT_TLS_KEY';
+    const remedy = raftTls ? 'CONCORDAT_RAFT_TLS=require' : RAFT_TLS_FILES;
     links.push({ address: raft, as: 'another coordinator', remedy });
   }
   if (link !== 'kafka' && tls?.mode !== 'require' && !isLoopback(direct.host)) {
-    const remedy = tls
-      ? 'CONCORDAT_TLS=require'
-      : 'CONCORDAT_HTTP_TLS_CA, CONCORDAT_HTTP_TLS_CERT and CONCORDAT_HTTP_TLS_KEY';
+    const remedy = tls ? 'CONCORDAT_TLS=require' : HTTP_TLS_FILES;
     links.push({ address: direct, as: 'any participant', remedy });
   }
   return links;

@@ -19,6 +19,10 @@ import { variable } from './described-variable.js';
  */
 export type TlsMode = 'accept' | 'prefer' | 'require';
 
+/** What to set for TLS, as errors and warnings say it. */
+export const RAFT_TLS_FILES = 'CONCORDAT_RAFT_TLS_CA, CONCORDAT_RAFT_TLS_CERT and CONCORDAT_RAFT_TLS_KEY';
+export const HTTP_TLS_FILES = 'CONCORDAT_HTTP_TLS_CA, CONCORDAT_HTTP_TLS_CERT and CONCORDAT_HTTP_TLS_KEY';
+
 /** Whether links that show no certificate may listen beyond loopback while REST asks who is there. */
 export type PlainLinks = 'refuse' | 'accept';
 

@@ -23,7 +23,7 @@ export function signatureLines(
       ...line,
       status: 'warning',
       sentence:
-        `REST asks who is there, and CONCORDAT_SIGNATURES is ${mode} here: whoever may write to the topics can vote ` +
+        `REST asks who is there, and CONCORDAT_SIGNATURES is ${mode} here: anyone who may write to the topics can vote ` +
         'and decide',
       fix:
         'set CONCORDAT_SIGNATURES=require, CONCORDAT_SIGNING_KEY_FILE and CONCORDAT_TRUSTED_KEYS_FILE at all ' +

@@ -1,7 +1,7 @@
 import { ServerResponse, type IncomingMessage } from 'node:http';
 
 /**
- * Of every answer, whoever makes it. With the certificate of a client there is no `Authorization`, by which a cache would
+ * Of every answer, no matter which part makes it. With the certificate of a client there is no `Authorization`, by which a cache would
  * know that an answer is for one reader only (RFC 9111, section 3.5). Pages that everybody may keep say so themselves.
  */
 export const ANSWER_HEADERS = {
