@@ -46,7 +46,6 @@ let services: NestServices;
 let orders: RunningService;
 let inventory: RunningService;
 let logs: string[];
-const before = process.env['CONCORDAT_CONTEXT_KEY_FILE'];
 
 const fileOf = (name: string): string => join(directory, name);
 
@@ -58,13 +57,13 @@ function writeKeys(name: string, keys: readonly string[]): void {
 
 async function start(name: string, callee: string): Promise<RunningService> {
   writeKeys(name, [OLD]);
-  process.env['CONCORDAT_CONTEXT_KEY_FILE'] = fileOf(name);
   const told = logs; // files of an earlier test may still be known
   const note = (line: string): void => void told.push(line);
   const service = await services.start(name, {
     controllers: [WordsController],
     options: {
       contextKey: '',
+      contextKeyFile: fileOf(name),
       propagateTo: [new URL(urls.get(callee) ?? 'http://127.0.0.1:9').host],
       logger: { debug: note, info: note, warn: note, error: note },
     },
@@ -85,8 +84,6 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await services.stop();
-  if (before === undefined) delete process.env['CONCORDAT_CONTEXT_KEY_FILE'];
-  else process.env['CONCORDAT_CONTEXT_KEY_FILE'] = before;
   rmSync(directory, { recursive: true });
 });
 
@@ -130,7 +127,7 @@ class Traffic {
 const refused = (): number[] =>
   [orders, inventory].map(({ transactions }) => transactions.refusedContexts.counts.INVALID_CONTEXT);
 
-describe('the key of contexts, in files of two services that call each other', () => {
+describe('the key of contexts, in files of two services of one process that call each other', () => {
   it('is replaced in three steps, with one service after the other, and no call is refused', async () => {
     const traffic = new Traffic();
     try {

@@ -87,6 +87,11 @@ describe('the key of the cluster', () => {
       { environment: { CONCORDAT_CONTEXT_KEY: FIRST, CONCORDAT_CONTEXT_KEY_FILE: '/nowhere' } },
       'CONCORDAT_CONTEXT_KEY and CONCORDAT_CONTEXT_KEY_FILE are both set; use one of them',
     ],
+    [
+      'is an option and in a file of the options',
+      { contextKey: FIRST, contextKeyFile: '/nowhere' },
+      'the options contextKey and contextKeyFile are both set; use one of them',
+    ],
   ])('%s: the start says what to set', (_what, changes, sentence) => {
     expect(refusal(changes)).toContain(sentence);
   });
@@ -124,6 +129,15 @@ describe('a file with the keys of the cluster', () => {
     writeFileSync(file, `\n# the new one\r\n  ${SECOND}\r\n\n${FIRST}`);
     expect(keysOf(ofFile())).toEqual([SECOND, FIRST]);
     expect(keysOf({ ...ofFile(), contextKey: 'from the options' })).toEqual(['from the options']);
+  });
+
+  it('may be that of an option, before any variable', () => {
+    const other = join(directory, 'other-keys');
+    writeFileSync(other, SECOND, { mode: 0o600 });
+    expect(keysOf({ ...ofFile(), contextKeyFile: other })).toEqual([SECOND]);
+    expect(keysOf({ environment: { CONCORDAT_CONTEXT_KEY: FIRST }, contextKeyFile: other })).toEqual([SECOND]);
+    chmodSync(other, 0o644);
+    expect(refusal({ contextKeyFile: other })).toMatch(/^contextKeyFile: .*\(chmod 0600\)$/);
   });
 
   it.each<[string, () => void, string]>([

@@ -17,6 +17,8 @@ export type ContextKeySource = () => readonly string[];
 export interface ContextKeySettings {
   /** the option */
   readonly contextKey?: string | readonly string[] | undefined;
+  /** the option: the path of a file with them, instead */
+  readonly contextKeyFile?: string | undefined;
   readonly cluster: string;
   /** URLs */
   readonly coordinators: readonly string[];
@@ -27,22 +29,20 @@ export interface ContextKeySettings {
 }
 
 /**
- * The keys of the cluster: the option, then the environment, where a file may hold them. With all coordinators on this
- * machine, a key for development made from the cluster's name.
+ * The keys of the cluster: the options, then the environment; in both a file may hold them. With all coordinators on
+ * this machine, a key for development made from the cluster's name.
  *
  * @throws GlobalConfigurationError without a key, for keys that cannot be used, or for coordinators that are no URLs
  */
 export function contextKeysOf(settings: ContextKeySettings): ContextKeySource {
-  const { contextKey = '', cluster, coordinators, environment, logger = silentLogger } = settings;
+  const { contextKey = '', contextKeyFile = '', cluster, coordinators, environment, logger = silentLogger } = settings;
+  if (contextKey !== '' && contextKeyFile !== '') throw bothSet('the options contextKey and contextKeyFile');
+  if (contextKeyFile !== '') return keysOfFile(contextKeyFile, 'contextKeyFile', settings);
   if (contextKey !== '') return fixedKeys(contextKey);
   const key = environment[CONTEXT_KEY_VARIABLE] ?? '';
   const file = environment[CONTEXT_KEY_FILE_VARIABLE] ?? '';
-  if (key !== '' && file !== '') {
-    throw new GlobalConfigurationError(
-      `${CONTEXT_KEY_VARIABLE} and ${CONTEXT_KEY_FILE_VARIABLE} are both set; use one of them (the file can be replaced without a restart)`,
-    );
-  }
-  if (file !== '') return keysOfFile(file, settings);
+  if (key !== '' && file !== '') throw bothSet(`${CONTEXT_KEY_VARIABLE} and ${CONTEXT_KEY_FILE_VARIABLE}`);
+  if (file !== '') return keysOfFile(file, CONTEXT_KEY_FILE_VARIABLE, settings);
   if (key !== '') return fixedKeys(key, CONTEXT_KEY_VARIABLE);
   if (!coordinators.every(isLoopback)) {
     throw new GlobalConfigurationError(
@@ -66,7 +66,18 @@ export function fixedKeys(given: string | readonly string[], name = 'contextKey'
   return () => keys;
 }
 
-function keysOfFile(path: string, { logger = silentLogger, monotonic }: ContextKeySettings): ContextKeySource {
+function bothSet(names: string): GlobalConfigurationError {
+  return new GlobalConfigurationError(
+    `${names} are both set; use one of them (the file can be replaced without a restart)`,
+  );
+}
+
+/** @param name of where the file is set, for errors */
+function keysOfFile(
+  path: string,
+  name: string,
+  { logger = silentLogger, monotonic }: ContextKeySettings,
+): ContextKeySource {
   const file = new WatchedFile<readonly string[]>({
     path,
     kind: 'secret',
@@ -79,7 +90,7 @@ function keysOfFile(path: string, { logger = silentLogger, monotonic }: ContextK
     },
     monotonic: monotonic ?? (() => performance.now()),
     logger,
-    failure: (sentence) => new GlobalConfigurationError(`${CONTEXT_KEY_FILE_VARIABLE}: ${sentence}`),
+    failure: (sentence) => new GlobalConfigurationError(`${name}: ${sentence}`),
   });
   return () => file.content;
 }

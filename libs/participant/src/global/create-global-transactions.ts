@@ -47,6 +47,8 @@ export interface GlobalTransactionsOptions {
    * Default: `CONCORDAT_CONTEXT_KEY`, the file of `CONCORDAT_CONTEXT_KEY_FILE`, or a key for development
    */
   readonly contextKey?: string | readonly string[];
+  /** instead of `contextKey`: a file of mode 0600 with one key a line, read again when it changes */
+  readonly contextKeyFile?: string;
   /** `kafka` alone cannot address a process: work is prepared when its call ends. Default `direct` */
   readonly link?: 'direct' | 'kafka' | 'both';
   /** what the end of a beginning method waits for; default `ended`: a read right after sees the changes everywhere */
@@ -81,9 +83,9 @@ export function createGlobalTransactions(options: GlobalTransactionsOptions): Gl
       'coordinators is empty; give the URL of at least one, such as http://127.0.0.1:8081 (npx concordat dev)',
     );
   }
-  const { contextKey, environment = process.env, tracing } = options;
+  const { contextKey, contextKeyFile, environment = process.env, tracing } = options;
   const monotonic = (): number => clock.monotonic();
-  const keys = contextKeysOf({ contextKey, cluster, coordinators, environment, logger, monotonic });
+  const keys = contextKeysOf({ contextKey, contextKeyFile, cluster, coordinators, environment, logger, monotonic });
   const ids = new UuidV7Generator(() => clock.now(), random);
   return new GlobalTransactions(
     {

@@ -37,6 +37,8 @@ export interface GlobalParticipantOptions extends Omit<
    * Default: `CONCORDAT_CONTEXT_KEY`, the file of `CONCORDAT_CONTEXT_KEY_FILE`, or a key for development
    */
   readonly contextKey?: string | readonly string[];
+  /** instead of `contextKey`: a file of mode 0600 with one key a line, read again when it changes */
+  readonly contextKeyFile?: string;
   /** the road to the coordinators, as their `CONCORDAT_LINK`; default `direct` */
   readonly link?: 'direct' | 'kafka' | 'both';
   /** needed with `link: 'kafka'` and `'both'` */
