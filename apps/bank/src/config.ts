@@ -82,7 +82,8 @@ function variable<Value>(description: Variable<Value>): Variable<Value> {
   return description;
 }
 
-const VARIABLES = {
+/** Its environment variables. */
+export const VARIABLES = {
   CONCORDAT_PARTICIPANT: variable({
     default: undefined,
     expected: 'the name of this bank: lower-case letters, digits and hyphens, such as bank-a',

@@ -62,7 +62,8 @@ export type SettingsResult =
 const HTTP_URL = { expected: 'http://host:port', parse: parseHttpUrl };
 const DATABASE_PROTOCOLS: ReadonlySet<string> = new Set(['postgres:', 'postgresql:']);
 
-const VARIABLES = {
+/** Its environment variables. */
+export const VARIABLES = {
   SHOP_HTTP: variable({ default: undefined, ...LISTENING_ADDRESS }),
   DATABASE_URL: variable({
     default: undefined,

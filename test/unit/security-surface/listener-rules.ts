@@ -56,6 +56,20 @@ export const LISTENER_RULES: Readonly<Record<string, ListenerRule>> = {
     who: 'the tests of the process that embeds a coordinator, on loopback; its connections go to REST',
     test: 'apps/coordinator/src/embedded/secured.spec.ts',
   },
+  'libs/testing/src/databases/embedded-server.ts createServer': {
+    who: 'nobody: it finds a port that is free, and closes; the PostgreSQL of tests there asks for a password, on loopback',
+  },
+  'apps/lab/src/local-system/ports.ts createServer': {
+    who: 'nobody: it finds out whether a port is free, and closes',
+  },
+  'apps/lab/src/local-system/stream-proxy.ts createServer': {
+    who: 'who reaches loopback; its connections go to a direct stream, which judges them, and the proxy reads nothing',
+    test: 'apps/lab/src/local-system/stream-proxy.spec.ts',
+  },
+  'apps/lab/src/scenarios/intruder/forged-requests.ts createServer 1': {
+    who: 'the coordinator that it fools: a foreign node in the scenario intruder',
+  },
+  'apps/lab/src/scenarios/intruder/forged-requests.ts createServer 2': { who: 'the same' },
   'apps/cli/src/dev-ports.ts createServer': { who: 'nobody: it finds out whether a port is free, and closes' },
 };
 

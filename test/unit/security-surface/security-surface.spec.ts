@@ -3,16 +3,17 @@ import path from 'node:path';
 import ts from 'typescript';
 import { describe, expect, it } from '@jest/globals';
 import { markdownTable } from '@concordat/foundation/testing';
-import { FILE_RULES, MAKING } from './file-rules.js';
+import { FILE_RULES, LAB_FILE_RULES, MAKING } from './file-rules.js';
 import { LISTENER_RULES, LISTENING, LISTENING_MODULES } from './listener-rules.js';
+import { READING, READING_RULES } from './reading-rules.js';
 import { callsOf, numberOf, type ShippedCall } from './shipped-calls.js';
 
 const root = path.resolve(import.meta.dirname, '../../..');
 const DOCUMENT = path.join(root, 'docs/security.md');
 const FILE_MODULES = ['node:fs', 'node:fs/promises', 'fs', 'fs/promises'];
 
-/** The mode that a call gives, as a member `mode` or as the last argument of `open`. */
-function modeOf({ node, source }: ShippedCall): number | undefined {
+/** The mode that a call gives, as a member `mode` or as the last argument of `open` and `chmod`. */
+function modeOf({ key, node, source }: ShippedCall): number | undefined {
   const given: readonly ts.Expression[] = node.arguments ?? [];
   const options = given.find(ts.isObjectLiteralExpression);
   const member = options?.properties.find((property) => property.name?.getText(source) === 'mode');
@@ -21,7 +22,8 @@ function modeOf({ node, source }: ShippedCall): number | undefined {
     // the usual one stands last: `account ? 0o755 : 0o700`
     return numberOf(ts.isConditionalExpression(initializer) ? initializer.whenFalse : initializer, source);
   }
-  return given.length === 3 ? numberOf(given[2], source) : undefined;
+  const place = / f?chmod(Sync)?\b/.test(key) ? 1 : 2;
+  return given.length === place + 1 ? numberOf(given[place], source) : undefined;
 }
 
 const isReading = ({ node }: ShippedCall): boolean => {
@@ -54,22 +56,30 @@ function withTables(document: string): string {
 
 describe('what shipped code makes on a disk', () => {
   const found = callsOf(FILE_MODULES, MAKING).filter((call) => !isReading(call));
+  const rules: typeof FILE_RULES = { ...FILE_RULES, ...LAB_FILE_RULES };
 
   it('has a rule in each place, and no rule is without a place', () => {
-    expect(found.map(({ key }) => key).sort()).toEqual(Object.keys(FILE_RULES).sort());
+    expect(found.map(({ key }) => key).sort()).toEqual(Object.keys(rules).sort());
   });
 
   it.each(found.map((call) => [call.key, call] as const))('has the mode of its rule: %s', (key, call) => {
-    expect(modeOf(call)).toBe(FILE_RULES[key]?.mode);
+    expect(modeOf(call)).toBe(rules[key]?.mode);
   });
 
   it('is for its owner alone, or the rule says why not', () => {
-    const open = Object.entries(FILE_RULES).filter(([, { mode, why }]) => {
+    const open = Object.entries(rules).filter(([, { mode, why }]) => {
       const isPrivate = mode !== undefined && (mode & 0o077) === 0;
       return !isPrivate && why === undefined;
     });
     expect(open).toEqual([]);
   });
+});
+
+it('what shipped code reads from a disk has a rule in each place, and no rule is without a place', () => {
+  const found = callsOf(FILE_MODULES, READING)
+    .map(({ key }) => key)
+    .filter((key) => !key.startsWith('apps/lab/')); // it reads what it has made
+  expect(found.toSorted()).toEqual(Object.keys(READING_RULES).sort());
 });
 
 describe('where shipped code listens', () => {

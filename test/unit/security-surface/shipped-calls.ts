@@ -4,14 +4,17 @@ import ts from 'typescript';
 
 const root = path.resolve(import.meta.dirname, '../../..');
 
-/** What users run: the demo services as well, because they are read as examples. */
+/**
+ * What users run: the demo services and the local system as well, because they are read as examples, and
+ * `@concordat/testing`, which runs beside the work of its user.
+ */
 const FOLDERS = [
-  ...['bank', 'cli', 'coordinator', 'shop'].map((name) => `apps/${name}/src`),
-  ...['client', 'commit-protocol', 'foundation', 'messaging', 'nestjs', 'participant', 'raft'].map(
+  ...['bank', 'cli', 'coordinator', 'lab', 'shop'].map((name) => `apps/${name}/src`),
+  ...['client', 'commit-protocol', 'foundation', 'messaging', 'nestjs', 'participant', 'raft', 'testing'].map(
     (name) => `libs/${name}/src`,
   ),
 ];
-const FOR_TESTS = /spec\.ts$|\/(testing|simulation)\//;
+const FOR_TESTS = /spec\.ts$|\/src\/(.*\/)?(testing|simulation)\//;
 
 /** A call of a function of Node.js, somewhere in shipped code. */
 export interface ShippedCall {

@@ -14,7 +14,7 @@ function writeProperties(context: SystemContext, dataDir: string): string {
   const [listener, protocols] = context.security
     ? ['BROKER', 'listener.security.protocol.map=BROKER:SASL_SSL,CONTROLLER:SSL']
     : ['PLAINTEXT', 'listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT'];
-  mkdirSync(dataDir, { recursive: true });
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   rmSync(file, { force: true }); // so that the mode is that of a new file
   writeFileSync(
     file,

@@ -67,8 +67,8 @@ export function logTail(file: string): string {
 
 /** Starts the process of a part in a session of its own, so that it outlives this program and its terminal. */
 async function launch(part: Part, command: LaunchCommand): Promise<ProcessRecord> {
-  mkdirSync(path.dirname(part.logFile), { recursive: true });
-  const log = openSync(part.logFile, 'a');
+  mkdirSync(path.dirname(part.logFile), { recursive: true, mode: 0o700 });
+  const log = openSync(part.logFile, 'a', 0o600);
   try {
     const child = spawn(command.file, command.args, {
       detached: true,

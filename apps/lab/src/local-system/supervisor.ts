@@ -170,8 +170,8 @@ export async function superviseDetached(options: SystemOptions, fresh: boolean):
     );
   }
   const logFile = path.join(directory, 'logs', 'supervisor.log');
-  mkdirSync(path.dirname(logFile), { recursive: true });
-  const log = openSync(logFile, 'w');
+  mkdirSync(path.dirname(logFile), { recursive: true, mode: 0o700 });
+  const log = openSync(logFile, 'w', 0o600);
   const link = options.link === undefined ? [] : ['--link', options.link];
   const args = ['start', '--directory', directory, '--port-offset', String(options.portOffset), ...link];
   const flags = [...(options.isSecure ? ['--secure'] : []), ...(fresh ? ['--fresh'] : [])];
