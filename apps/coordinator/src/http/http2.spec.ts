@@ -8,6 +8,7 @@ import { RequestGate } from './request-gate.js';
 import { committed, ID } from './testing/fake-engine.js';
 import { answerOf, Http2Client, type Http2Answer, type Http2Question } from './testing/http2-client.js';
 import { exchangeFrames, frame, headersOf, opening, requestFields, resetOf, settingsAck } from './testing/raw-http2.js';
+import { Secured } from './testing/secured.js';
 import { askSecurely, TestCertificates } from './testing/test-certificates.js';
 import { createTestNode, type TestNode } from './testing/test-node.js';
 
@@ -157,6 +158,28 @@ describe('HTTP/2 at the port of REST', () => {
     readFilesAgain();
     expect((await session.ask(LIST)).body['detail']).toBe('the certificate was revoked; get a new one');
     expect(await serialOf()).not.toBe(before);
+  });
+});
+
+describe('a credential over HTTP/2', () => {
+  it('must come once: two Authorization headers are refused, whatever they and the certificate say', async () => {
+    const secured = await Secured.create();
+    const running = await start(secured.environment);
+    const port = Number(new URL(running.url).port);
+    const refused = async (count: number): Promise<boolean> => {
+      const own = Array.from({ length: count }, (): [string, string] => [
+        'authorization',
+        secured.header('alice').authorization,
+      ]);
+      const request = headersOf(1, requestFields('GET', LIST, own));
+      const { text } = await exchangeFrames(port, alice, Buffer.concat([opening, settingsAck, request]));
+      expect(text).toMatch(/"items":|"code":"UNAUTHENTICATED"/);
+      return text.includes('UNAUTHENTICATED');
+    };
+    expect([await refused(0), await refused(1), await refused(2)]).toEqual([false, false, true]);
+    expect(secured.audit()).toMatchObject([{ event: 'refused-credential', reason: 'ambiguous' }]);
+    await running.node.app.close();
+    secured.remove();
   });
 });
 
