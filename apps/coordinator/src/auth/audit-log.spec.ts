@@ -32,6 +32,7 @@ const call: AuditedCall = {
   url: '/v1/cluster/leader',
   address: '10.0.0.7',
   forwardedBy: undefined,
+  forwardedFor: undefined,
   status: 200,
 };
 const refusal: RefusedCredential = {
@@ -40,6 +41,7 @@ const refusal: RefusedCredential = {
   call: 'GET /v1/locks',
   address: '10.0.0.8',
   forwardedBy: undefined,
+  forwardedFor: undefined,
 };
 
 describe('the audit', () => {
@@ -88,6 +90,18 @@ describe('the audit', () => {
     expect(lines.at(-1)).toContain('990 more since the last such line');
     log.call(call); // is never left out
     expect(entries()).toHaveLength(12);
+  });
+
+  it('has a hundred of all senders a second, so that none hides what others try', () => {
+    const log = audit();
+    for (let count = 0; count < 200; count++) log.refused({ ...refusal, address: '10.0.0.1' });
+    log.refused({ ...refusal, address: '10.0.0.2' });
+    expect(entries().at(-1)).toMatchObject({ address: '10.0.0.2', suppressed: 190 });
+    for (let sender = 3; sender < 250; sender++) log.refused({ ...refusal, address: `10.0.0.${sender}` });
+    expect(entries()).toHaveLength(100);
+    const node = { event: 'refused-node', what: 'a stream', reason: 'no certificate' } as const;
+    for (let port = 1; port < 50; port++) log.attempt({ ...node, address: `10.0.0.9:${port}` });
+    expect(entries()).toHaveLength(110);
   });
 
   it('has what was refused beside REST, each kind within bounds of its own', () => {

@@ -15,13 +15,15 @@ export interface AuditedCall {
   readonly address: string;
   /** id of the node that passed it on, as the request says */
   readonly forwardedBy: string | undefined;
+  /** address from which that node had it, as the request says */
+  readonly forwardedFor: string | undefined;
   /** status of the answer; undefined: the sender went away before */
   readonly status: number | undefined;
   /** what was asked for, where the call is one of operators */
   readonly body?: JsonValue;
 }
 
-export interface RefusedCredential extends Pick<AuditedCall, 'call' | 'address' | 'forwardedBy'> {
+export interface RefusedCredential extends Pick<AuditedCall, 'call' | 'address' | 'forwardedBy' | 'forwardedFor'> {
   readonly reason: RefusalReason;
   readonly note: string | undefined;
 }
@@ -52,6 +54,8 @@ type RefusalEvent = 'refused-credential' | 'refused-call' | RefusedAttempt['even
 interface RefusalWindow {
   since: number;
   count: number;
+  /** by principal or address, of those that are written */
+  readonly bySender: Map<string | undefined, number>;
   suppressed: number;
 }
 
@@ -66,8 +70,14 @@ export interface AuditLogOptions {
 const FILE_MODE = 0o600;
 const MAXIMUM_URL_LENGTH = 500;
 const MAXIMUM_BODY_LENGTH = 4_096;
-/** Refusals of a kind that are written each second; of further ones the next entry says how many there were. */
-const REFUSALS_PER_SECOND = 10;
+/**
+ * Refusals of a kind that are written each second, of one sender and of all: who makes many hides no others. Of further
+ * ones the next entry says how many there were.
+ */
+const REFUSALS_OF_ONE_PER_SECOND = 10;
+const REFUSALS_PER_SECOND = 100;
+/** at the end of an address: each connection has another */
+const PORT = /:\d+$/;
 
 /**
  * The audit: one JSON line for each call of an operator and for what was refused, in a file of its own and in the log.
@@ -100,28 +110,42 @@ export class AuditLog {
 
   refused(entry: RefusedCredential): void {
     const { reason, call, address } = entry;
-    this.refusal('refused-credential', entry, `a credential from ${address} is refused at ${call}: ${reason}`);
+    this.refusal('refused-credential', address, entry, `a credential from ${address} is refused at ${call}: ${reason}`);
   }
 
   refusedCall({ url, ...entry }: RefusedCall): void {
     const { principal = 'nobody in particular', call, address } = entry;
     const sentence = `${principal} from ${address} may not ${call}`;
     const shown = { ...entry, url: fitText(url, MAXIMUM_URL_LENGTH) };
-    this.refusal('refused-call', shown, sentence);
+    this.refusal('refused-call', principal, shown, sentence);
   }
 
   attempt({ event, ...entry }: RefusedAttempt): void {
     const { what, address, reason } = entry;
     const from = address === undefined ? '' : ` from ${address}`;
-    this.refusal(event, entry, `${fitText(what, MAXIMUM_URL_LENGTH)}${from} is refused: ${reason}`);
+    this.refusal(
+      event,
+      address?.replace(PORT, ''),
+      entry,
+      `${fitText(what, MAXIMUM_URL_LENGTH)}${from} is refused: ${reason}`,
+    );
   }
 
-  private refusal(event: RefusalEvent, entry: { readonly note?: string | undefined }, sentence: string): void {
+  /** @param sender principal or address; undefined: nobody knows */
+  private refusal(
+    event: RefusalEvent,
+    sender: string | undefined,
+    entry: { readonly note?: string | undefined },
+    sentence: string,
+  ): void {
     const window = this.windowOf(event);
-    if (++window.count > REFUSALS_PER_SECOND) {
+    const ofSender = window.bySender.get(sender) ?? 0;
+    if (window.count >= REFUSALS_PER_SECOND || ofSender >= REFUSALS_OF_ONE_PER_SECOND) {
       window.suppressed++;
       return;
     }
+    window.count++;
+    window.bySender.set(sender, ofSender + 1);
     const { suppressed } = window;
     window.suppressed = 0;
     this.write({ event, ...entry, ...(suppressed > 0 && { suppressed }) });
@@ -134,8 +158,11 @@ export class AuditLog {
   private windowOf(event: RefusalEvent): RefusalWindow {
     const now = this.options.monotonic();
     let window = this.windows.get(event);
-    if (!window) this.windows.set(event, (window = { since: now, count: 0, suppressed: 0 }));
-    if (now - window.since >= 1_000) Object.assign(window, { since: now, count: 0 });
+    if (!window) this.windows.set(event, (window = { since: now, count: 0, bySender: new Map(), suppressed: 0 }));
+    if (now - window.since < 1_000) return window;
+    window.since = now;
+    window.count = 0;
+    window.bySender.clear();
     return window;
   }
 

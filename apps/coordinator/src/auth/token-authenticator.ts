@@ -2,6 +2,7 @@ import { WatchedFile, type Logger } from '@concordat/foundation';
 import type { Authenticator, Presented } from './authenticator.js';
 import { hashOf, isApiToken, parseApiTokens, type ApiToken } from './credentials/api-tokens.js';
 import type { Principal } from './credentials/principal.js';
+import { formatGrants } from './credentials/roles.js';
 import { AuthenticationSetupError, CredentialRefusedError } from './errors.js';
 
 export interface TokenAuthenticatorOptions {
@@ -24,7 +25,8 @@ export class TokenAuthenticator implements Authenticator {
       parse: (text) => {
         const parsed = parseApiTokens(text);
         if (!parsed.ok) return parsed;
-        return { ok: true, content: new Map([...parsed.tokens].map(([hash, token]) => [hash, principalOf(token)])) };
+        const principals = [...parsed.tokens].map(([hash, token]) => [hash, this.principalOf(hash, token)] as const);
+        return { ok: true, content: new Map(principals) };
       },
       monotonic,
       logger,
@@ -42,8 +44,20 @@ export class TokenAuthenticator implements Authenticator {
     }
     return principal;
   }
+
+  private principalOf(hash: string, { name, roles, participants, expiresAt }: ApiToken): Principal {
+    const own: Principal = { id: `token:${name}`, roles, participants, ...(expiresAt !== undefined && { expiresAt }) };
+    const line = lineOf(own);
+    // who reads a stream goes on only while the file says the same of its token
+    const counts = (): boolean => {
+      const now = this.file.content.get(hash);
+      return now !== undefined && lineOf(now) === line;
+    };
+    return { ...own, counts };
+  }
 }
 
-function principalOf({ name, roles, participants, expiresAt }: ApiToken): Principal {
-  return { id: `token:${name}`, roles, participants, ...(expiresAt !== undefined && { expiresAt }) };
+/** What the file says of a token, to be compared. */
+function lineOf(principal: Principal): string {
+  return [principal.id, principal.expiresAt, ...formatGrants(principal)].join(' ');
 }

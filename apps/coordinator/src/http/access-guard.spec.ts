@@ -1,7 +1,8 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { once } from 'node:events';
-import { statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { readFilesAgain } from '@concordat/foundation';
 import { CALL_RULES, ruleOf } from '../auth/call-rules.js';
 import { ROLES, type Role } from '../auth/credentials/roles.js';
 import { EventStreams } from './event-streams.js';
@@ -257,6 +258,35 @@ describe('a stream of events', () => {
     expect(node.app.get(EventStreams, { strict: false }).size).toBe(1);
     responses[1]!.destroy();
   });
+
+  it('gets nothing more when the file has its token no longer, or says something else of it', async () => {
+    const own = await Secured.create();
+    const other = await createTestNode(own.environment);
+    const url = `${await other.listen()}/v1/events`;
+    const open = async (bearer: Bearer) => {
+      const call = httpRequest(url, { headers: own.header(bearer), agent: false });
+      call.end();
+      const [response] = (await once(call, 'response')) as [IncomingMessage];
+      return response.resume();
+    };
+    const [alice, bob, watcher] = await Promise.all([open('alice'), open('bob'), open('watcher')]);
+    const lines = readFileSync(own.tokenFile, 'utf8').split('\n');
+    const without = lines
+      .filter((line) => !line.includes(' alice '))
+      .map((line) => line.replace(' bob client', ' bob metrics'));
+    writeFileSync(own.tokenFile, without.join('\n'));
+    readFilesAgain();
+    const ended = Promise.all([once(alice, 'end'), once(bob, 'end')]);
+    for (const owner of ['token:alice', 'token:bob']) {
+      const event = { logIndex: 12, transaction: { ...active, owner } };
+      for (const listener of other.transactions.listeners) listener(event);
+    }
+    await ended;
+    expect(other.app.get(EventStreams, { strict: false }).size).toBe(1);
+    watcher.destroy();
+    await other.app.close();
+    own.remove();
+  });
 });
 
 describe('the audit', () => {
@@ -276,7 +306,8 @@ describe('the audit', () => {
 
   it('has what an operator did, from where, and what the answer was, in a file for its owner alone', async () => {
     const url = `${await node.listen()}/v1/cluster/leader`;
-    const headers = { ...secured.header('oscar'), 'content-type': 'application/json', 'x-concordat-forwarded-by': '2' };
+    const forwarded = { 'x-concordat-forwarded-by': '2', 'x-concordat-forwarded-for': '2001:db8::7' };
+    const headers = { ...secured.header('oscar'), 'content-type': 'application/json', ...forwarded };
     await fetch(url, { method: 'POST', headers, body: '{"nodeId":2}' });
     expect(await auditOf('POST /v1/cluster/leader')).toEqual({
       at: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
@@ -287,6 +318,7 @@ describe('the audit', () => {
       url: '/v1/cluster/leader',
       address: '127.0.0.1',
       forwardedBy: '2',
+      forwardedFor: '2001:db8::7',
       status: 200,
       body: { nodeId: 2 },
     });

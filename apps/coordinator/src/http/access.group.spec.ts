@@ -127,13 +127,17 @@ describe('a request that a follower passes on', () => {
     expect(asMetrics.status).toBe(403);
   });
 
-  it('is audited at both nodes', async () => {
-    await as('oscar', follower, 'DELETE', '/v1/cluster/members/77');
+  it('is audited at both nodes, with the address of its sender', async () => {
+    // what the sender says of its address does not count
+    const lie = { 'x-concordat-forwarded-for': '10.1.2.3' };
+    await as('oscar', follower, 'DELETE', '/v1/cluster/members/77', undefined, lie);
     const entries = () => secured.audit().filter(({ url }) => url === '/v1/cluster/members/77');
     await group.until(() => entries().length === 2);
     const [atLeader, atFollower] = entries().toSorted((left) => ('forwardedBy' in left ? -1 : 1));
-    expect(atLeader).toMatchObject({ principal: 'token:oscar', status: 404, forwardedBy: String(follower.nodeId) });
-    expect(atFollower).toMatchObject({ principal: 'token:oscar', status: 404 });
+    const by = { principal: 'token:oscar', status: 404 };
+    expect(atLeader).toMatchObject({ ...by, forwardedBy: String(follower.nodeId), forwardedFor: '127.0.0.1' });
+    expect(atFollower).toMatchObject({ ...by, address: '127.0.0.1' });
+    expect(atFollower).not.toHaveProperty('forwardedFor');
   });
 });
 

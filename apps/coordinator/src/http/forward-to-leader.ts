@@ -12,7 +12,7 @@ import { NodeCertificates } from '../node-certificates.js';
 import { requestUnlessAborted } from './abortable-request.js';
 import { setAnswerHeaders } from './answer-headers.js';
 import { sendProblem } from './answers.js';
-import { FORWARDED_BY_HEADER } from './audit-entries.js';
+import { FORWARDED_BY_HEADER, FORWARDED_FOR_HEADER } from './audit-entries.js';
 import { LeaderAgent } from './leader-connections.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem, problemOf, RequestRefusedError, type ProblemCode } from './problems.js';
@@ -224,12 +224,13 @@ export class ForwardToLeader {
 
   /** The credential of the sender goes on: its token as it came, or the certificate of its connection. */
   private forwardedHeaders<Value>(
-    { principal }: FastifyRequest,
+    { principal, ip }: FastifyRequest,
     headers: Readonly<Record<string, Value>>,
   ): Record<string, Value | string> {
     return {
       ...without(headers, HEADERS_NOT_FORWARDED),
       [FORWARDED_BY_HEADER]: String(this.config.nodeId),
+      [FORWARDED_FOR_HEADER]: ip,
       ...(principal?.certificate !== undefined && { [FORWARDED_CERTIFICATE_HEADER]: principal.certificate }),
     };
   }
