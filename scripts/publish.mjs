@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { inOrder, reasonsAgainst, wordsOfPublish } from './publishing.mjs';
+import { runAudit } from './run-audit.mjs';
 import { runNpm } from './run-npm.mjs';
 import { readRepository, readWorkspaces, tarballOf } from './workspaces.mjs';
 
@@ -35,6 +36,7 @@ try {
     environment: process.env,
     changesets: readdirSync(path.join(root, '.changeset')),
     missing: packages.map(({ manifest }) => pathOf(manifest)).filter((file) => !existsSync(file)),
+    audit: isDryRun ? { kind: 'unanswered', sentences: [] } : runAudit(root), // it publishes nothing
   };
   const reasons = reasonsAgainst(facts, isDryRun);
   if (reasons.length > 0) throw new Error(reasons.join('\n'));

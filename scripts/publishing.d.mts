@@ -1,3 +1,4 @@
+import type { AuditJudgement } from './auditing.mjs';
 import type { Workspace } from './workspaces.mjs';
 
 /** What is looked at before anything is published. */
@@ -9,6 +10,8 @@ export interface PublishingFacts {
   readonly changesets: readonly string[];
   /** tarballs that are not there */
   readonly missing: readonly string[];
+  /** what is known of the dependencies */
+  readonly audit: AuditJudgement;
 }
 
 /** A package after those that it needs. */

@@ -26,8 +26,9 @@ export function wordsOfPublish(tarball, version, isDryRun) {
  * @param environment of this process
  * @param changesets names of the files in .changeset
  * @param missing tarballs that are not there
+ * @param audit what is known of the dependencies
  */
-export function reasonsAgainst({ repository, environment, changesets, missing }, isDryRun) {
+export function reasonsAgainst({ repository, environment, changesets, missing, audit }, isDryRun) {
   const always = missing.map((name) => `${name} is missing; run "npm run packages:publish", which packs first`);
   if (isDryRun) return always;
   const pending = changesets.filter((name) => name.endsWith('.md') && name !== 'README.md');
@@ -35,12 +36,19 @@ export function reasonsAgainst({ repository, environment, changesets, missing },
     ...always,
     ...reasonsOfRepository(repository),
     ...reasonsOfIdentity(environment, repository),
+    ...reasonsOfAudit(audit),
     ...(pending.length === 0
       ? []
       : [
           `${pending.join(', ')} of .changeset did not get into a version; run "npm run packages:version" and commit it`,
         ]),
   ];
+}
+
+/** Nobody can say that a package is sound of whose dependencies nothing is known. */
+function reasonsOfAudit({ kind, sentences }) {
+  if (kind === 'findings') return sentences.map((sentence) => `npm audit: ${sentence}`);
+  return kind === 'unanswered' ? sentences : [];
 }
 
 const PROVENANCE = 'npm proves where a package was built only';

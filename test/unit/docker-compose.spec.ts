@@ -95,7 +95,7 @@ describe('docker-compose.yml', () => {
     });
     expect(bank.ports).toEqual([`127.0.0.1:809${place}:809${place}`]);
     const database = serviceOf(`postgres-${letter}`);
-    expect(database.image).toBe('${POSTGRES_IMAGE:-postgres:18.4}');
+    expect(database.image).toMatch(/^\$\{POSTGRES_IMAGE:-postgres:18\.4(@sha256:[0-9a-f]{64})?\}$/);
     expect(database.environment).toEqual({ POSTGRES_USER: name, POSTGRES_PASSWORD: name, POSTGRES_DB: name });
     expect(database.command).toContain('max_prepared_transactions=128');
     expect(database.ports).toEqual([`127.0.0.1:${5432 + place}:5432`]);
@@ -136,11 +136,12 @@ describe('docker-compose.yml', () => {
 
   it('names every image by its full version, in a variable that may hold a digest', () => {
     const foreign = services.filter(([, { build }]) => !build).map(([, { image }]) => image);
-    for (const image of foreign) expect(image).toMatch(/^\$\{[A-Z]+_IMAGE:-[a-z/]+:\d+\.\d+(\.\d+)?\}$/);
+    for (const image of foreign)
+      expect(image).toMatch(/^\$\{[A-Z]+_IMAGE:-[a-z/]+:\d+\.\d+(\.\d+)?(@sha256:[0-9a-f]{64})?\}$/);
     for (const [, { build }] of services) {
       if (!build) continue;
       const text = textOf(build.dockerfile);
-      const pinned = /^ARG NODE_IMAGE=(node:\d+\.\d+\.\d+-slim)$/m.exec(text)?.[1];
+      const pinned = /^ARG NODE_IMAGE=(node:\d+\.\d+\.\d+-slim(?:@sha256:[0-9a-f]{64})?)$/m.exec(text)?.[1];
       expect(text.match(/^FROM .*$/gm)?.map((line) => line.split(' ')[1])).toEqual(Array(3).fill('${NODE_IMAGE}'));
       expect(build.args).toEqual({ NODE_IMAGE: `\${NODE_IMAGE:-${pinned}}` });
     }

@@ -15,6 +15,7 @@ const READY: PublishingFacts = {
   },
   changesets: ['README.md', 'config.json'],
   missing: [],
+  audit: { kind: 'explained', sentences: ['tool: it believes everybody; of those who build and test only'] },
 };
 const ON_GITLAB = { GITLAB_CI: 'true', CI_PROJECT_PATH: 'somebody/concordat' };
 
@@ -42,6 +43,16 @@ describe('publishing', () => {
       'built from fork/concordat',
     ],
     ['changes wait for a version', { changesets: ['README.md', 'brave-cats.md'] }, 'brave-cats.md of .changeset'],
+    [
+      'a package that runs is known to be vulnerable',
+      { audit: { kind: 'findings', sentences: ['parser: it believes everybody'] } },
+      'npm audit: parser: it believes everybody',
+    ],
+    [
+      'nobody knows whether one is',
+      { audit: { kind: 'unanswered', sentences: ['The registry does not say'] } },
+      'The registry does not say',
+    ],
     ['a tarball is missing', { missing: ['concordat-1.0.0.tgz'] }, 'concordat-1.0.0.tgz is missing'],
   ])('is refused when %s, with what to do', (_what, change, told) => {
     expect(reasonsAgainst({ ...READY, ...change }, false).join('\n')).toContain(told);
