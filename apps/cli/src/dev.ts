@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { errorMessage, EXIT, formatProblems } from '@concordat/foundation';
 import { parseConfig, runCoordinator } from '../../coordinator/src/service/index.js';
-import type { DevDatabasesOptions, DevOptions } from './arguments.js';
+import type { DevDatabasesOptions, DevOptions } from './dev-options.js';
 import { DevDatabases, DevDatabasesError } from './dev-databases/index.js';
 import { takenPort } from './dev-ports.js';
 

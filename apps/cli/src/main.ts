@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { EXIT } from '@concordat/foundation';
+import { EXIT, VERSION } from '@concordat/foundation';
 import { parseCommand, type Command } from './arguments.js';
 import { hidePasswords } from './password-in-words.js';
 import { UsageError } from './usage-error.js';
@@ -19,6 +19,10 @@ try {
 switch (command?.kind) {
   case 'help':
     process.stdout.write(command.text);
+    process.exitCode = EXIT.stopped;
+    break;
+  case 'version':
+    process.stdout.write(`${VERSION}\n`);
     process.exitCode = EXIT.stopped;
     break;
   case 'server-help':

@@ -14,6 +14,16 @@ export const TOKEN_OPTIONS = {
   until: { type: 'string' },
 } as const;
 
+export const TOKEN_HELP = `concordat token create --role <role> [--role <role> …] [options]
+
+Makes an API token for the REST interface of the coordinators, and prints the line for the file of each coordinator.
+
+  --role <role>        what its bearer may do: client, observer, operator, metrics, node or participant:<name>
+  --name <name>        who its bearer is, in the audit and as owner of transactions (default: the first role)
+  --until <day>        the last day on which it is valid, YYYY-MM-DD in UTC (default: no end)
+  --help               print this text
+`;
+
 interface Values {
   readonly role?: readonly string[] | undefined;
   readonly name?: string | undefined;
@@ -23,6 +33,7 @@ interface Values {
 /** @throws UsageError */
 export function parseToken({ role: roles = [], name, until }: Values): TokenOptions {
   const [first] = roles;
-  if (first === undefined) throw new UsageError('"token create" needs --role; --help lists the roles.');
+  if (first === undefined)
+    throw new UsageError('"token create" needs --role; concordat token create --help lists the roles.');
   return { roles, name: name ?? first.replace(':', '-'), ...(until !== undefined && { until }) };
 }

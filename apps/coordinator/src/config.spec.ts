@@ -162,6 +162,9 @@ describe('configuration', () => {
   it('prints every variable in its help', () => {
     const help = formatHelp();
     for (const name of Object.keys(VARIABLES)) expect(help).toContain(`  ${name}  (`);
+    expect(help).toContain('CONCORDAT_NODE_ID  (required)');
     expect(help).toContain('CONCORDAT_RETENTION_MS  (default 86400000 ms)');
+    expect(help).toContain('CONCORDAT_AUDIT_FILE  (optional)');
+    expect(help).toContain('CONCORDAT_CLOCK_FILE  (optional)');
   });
 });

@@ -444,8 +444,9 @@ function assemble(values: Values): Config {
 export function formatHelp(): string {
   const lines = Object.entries<DescribedVariable<unknown>>(VARIABLES).map(([name, described]) => {
     const { meaning, expected, unit, default: fallback } = described;
-    const taken = fallback === undefined ? 'required' : fallback === null ? 'derived' : `default ${fallback}`;
-    return `  ${name}  (${taken}${unit ? ` ${unit}` : ''})\n      ${meaning}\n      ${expected}`;
+    const optional = fallback === null || fallback === '';
+    const taken = optional ? 'optional' : `default ${fallback}${unit ? ` ${unit}` : ''}`;
+    return `  ${name}  (${fallback === undefined ? 'required' : taken})\n      ${meaning}\n      ${expected}`;
   });
   return `A coordinator of Concordat. It is configured by environment variables:\n\n${lines.join('\n')}\n\nA wrong value ends the process with exit code 78.\n`;
 }

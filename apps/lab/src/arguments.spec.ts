@@ -35,6 +35,8 @@ describe('the command line', () => {
     [['start', '--link', 'post'], '--link is "post"; it must be one of kafka, direct, both'],
     [['start', '--what'], '--what'],
     [['stop', '--fresh'], 'belong to "npm start"'],
+    [['stop', '--only', 'bank-a'], '"stop" ends the whole system of its --directory, and has no option --only.'],
+    [['start', '--port-offset', '-1'], "Option '--port-offset' argument is ambiguous; --help lists the options."],
     [['start', 'now'], 'takes no further arguments'],
     [['lab', 'restart'], 'takes the names of parts'],
     [['lab', 'kill-leader', '--points', 'x'], 'belongs to "crash-everywhere", which "lab kill-leader" does not run'],

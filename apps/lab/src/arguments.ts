@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { argumentProblem } from '@concordat/foundation';
 import { LabError } from './lab-error.js';
 import { LINKS, PART_NAMES, SHOP_SERVICES, type Link, type PartName } from './local-system/ports.js';
 
@@ -32,13 +33,18 @@ export type Command =
 /** The only scenario that takes `--points`. */
 const CRASH_EVERYWHERE = 'crash-everywhere';
 
+/** In the repository. */
+export const DEFAULT_DIRECTORY = '.concordat';
+
+const DIRECTORY = `
+  --directory <path>   directory of data, logs and system.json (default ${DEFAULT_DIRECTORY})`;
 const OPTIONS = `
-  --directory <path>   directory of data, logs and system.json (default .concordat)
   --port-offset <n>    number added to every port, for a second system on this machine (default 0)
   --link <road>        between coordinators and banks: ${LINKS.join(', ')} (default kafka); direct starts no Kafka
   --secure             TLS, signatures and credentials everywhere, with an authority of its own (see docs/security.md)
-  --only <a,b,c>       start only these parts: ${PART_NAMES.join(', ')},
-                       ${SHOP_SERVICES.join(', ')}
+  --only <a,b,c>       start only these parts: ${inRows([...PART_NAMES, ...SHOP_SERVICES], 5).join(`,\n${' '.repeat(23)}`)}`;
+
+const HELP_OPTION = `
   --help               print this text`;
 
 export const HELP = {
@@ -49,7 +55,7 @@ until Ctrl-C. The data stays in .concordat; the next start uses it.
 
   --shop               start the demo shop, too: ${SHOP_SERVICES.join(', ')}, three NestJS services (see docs/shop.md)
   --detach             return when the system is ready; "npm stop" stops it
-  --fresh              delete the data of earlier runs first${OPTIONS}
+  --fresh              delete the data of earlier runs first${DIRECTORY}${OPTIONS}${HELP_OPTION}
 
 Without Java 17 and Maven, and without KAFKA_BROKERS or KAFKA_HOME, it runs on direct streams, as with --link direct.
 
@@ -59,8 +65,8 @@ CONCORDAT_LAB_KAFKA_FORMAT: words for the first format of its storage, such as -
 CONCORDAT_LAB_KAFKA_JAVA_OPTIONS: options of its JVM, instead of the quick compiler only (-XX:TieredStopAtLevel=1).`,
   stop: `npm stop [-- options]
 
-Stops the local system.
-${OPTIONS}`,
+Stops the local system. The data stays.
+${DIRECTORY}${HELP_OPTION}`,
   lab: `npm run lab -- list                 list the failure scenarios, and the links on which each runs
 npm run lab -- <scenario …>         run scenarios; the exit code is 0 only if every invariant held
 npm run lab -- all                  run all scenarios that make sense on the link, with a table at the end
@@ -70,7 +76,7 @@ A scenario uses the running system, or starts one and stops it afterwards. intru
 secured system; unless one runs, they start one beside it, in <directory>-secure and on ports that are 600 higher.
 
   --points <regexp>    crash-everywhere visits only the crash points whose names match, such as undecided or "\\.acceptor-"
-${OPTIONS}`,
+${DIRECTORY}${OPTIONS}${HELP_OPTION}`,
 };
 
 const PARSE_OPTIONS = {
@@ -98,11 +104,14 @@ export function parseCommand(argv: readonly string[]): Command {
   if (command !== 'start' && (values.detach === true || values.fresh === true || values.shop === true)) {
     throw new LabError(`--detach, --fresh and --shop belong to "npm start", not to "${command}".`);
   }
+  if (command === 'stop' && values.only !== undefined) {
+    throw new LabError('"stop" ends the whole system of its --directory, and has no option --only.');
+  }
   if (command !== 'lab' && values.points !== undefined) {
     throw new LabError(`--points belongs to "npm run lab -- ${CRASH_EVERYWHERE}", not to "${command}".`);
   }
   const system: SystemOptions = {
-    directory: values.directory ?? '.concordat',
+    directory: values.directory ?? DEFAULT_DIRECTORY,
     portOffset: parsePortOffset(values['port-offset']),
     only: parseOnly(values.only, values.shop === true),
     link: parseLink(values.link),
@@ -118,8 +127,7 @@ function parse(argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options: PARSE_OPTIONS, allowPositionals: true });
   } catch (error) {
-    const reason = error instanceof Error ? error.message.split('. ')[0] : String(error);
-    throw new LabError(`${reason}; --help lists the options.`, { cause: error });
+    throw new LabError(`${argumentProblem(error)}; --help lists the options.`, { cause: error });
   }
 }
 
@@ -171,4 +179,9 @@ function parsePartName(text: string): PartName {
   const known = names.find((candidate) => candidate === text);
   if (known !== undefined) return known;
   throw new LabError(`--only names "${text}", which is not a part; there are ${names.join(', ')}.`);
+}
+
+function inRows(names: readonly string[], length: number): string[] {
+  const first = names.slice(0, length).join(', ');
+  return names.length > length ? [first, ...inRows(names.slice(length), length)] : [first];
 }

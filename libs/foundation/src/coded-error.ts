@@ -31,6 +31,11 @@ export function codedError<Code extends string>(code: Code, { retryable = false 
   };
 }
 
+/** The first sentence of what `parseArgs` has to say about a command line, without its full stop. */
+export function argumentProblem(error: unknown): string {
+  return errorMessage(error).split(/\.(?:\s|$)/)[0] ?? '';
+}
+
 /** The message of any thrown value, for a log line. Never throws. */
 export function errorMessage(error: unknown): string {
   try {

@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import type { DevDatabasesOptions } from '../arguments.js';
+import type { DevDatabasesOptions } from '../dev-options.js';
 import { serverAccount } from './account.js';
 import { dataDirectoryIn, prepareDataDirectory } from './data-directory.js';
 import { type DevDatabasesError } from './errors.js';

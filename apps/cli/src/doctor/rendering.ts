@@ -21,15 +21,18 @@ export function renderLines(lines: readonly DiagnosisLine[]): string {
     return lines[index - 1]?.subject === line.subject ? [row] : [line.subject, row];
   });
   const [warnings, failures] = [count(lines, 'warning'), count(lines, 'failure')];
-  const total = `${lines.length} checks: ${failures} ${failures === 1 ? 'failure' : 'failures'}, ${warnings} ${
-    warnings === 1 ? 'warning' : 'warnings'
-  }`;
+  const counts = [counted(failures, 'failure'), counted(warnings, 'warning')].join(', ');
+  const total = `${counted(lines.length, 'check')}: ${counts}`;
   return `${[...rows, total].join('\n')}\n`;
 }
 
 /** One object, for programs. */
 export function renderJson(lines: readonly DiagnosisLine[]): string {
   return `${JSON.stringify({ status: worstOf(lines), checks: lines }, undefined, 2)}\n`;
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 function count(lines: readonly DiagnosisLine[], status: Finding['status']): number {

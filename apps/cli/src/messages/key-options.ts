@@ -20,6 +20,19 @@ export const KEY_OPTIONS = {
   out: { type: 'string' },
 } as const;
 
+export const KEY_HELP = `concordat key create --id <id> --sender <sender> [options]
+
+Makes a key that signs messages over Kafka, and prints what its owner and the others do with it.
+
+  --id <id>            name of the key, unique in the cluster: bank-a-2027
+  --sender <sender>    who speaks with it: coordinator or participant:<name>; may be given again
+  --shared             instead of a pair of keys: one secret for all processes (HMAC), simple and fast; then --sender may
+                       be left out
+  --until <day>        the last day on which it is valid, YYYY-MM-DD in UTC (default: no end)
+  --out <path>         file for the secret part, made with mode 0600 (default <id>.key.json)
+  --help               print this text
+`;
+
 interface Values {
   readonly id?: string | undefined;
   readonly sender?: readonly string[] | undefined;

@@ -62,7 +62,7 @@ export function parseMigrate(values: Values): MigrateOptions {
   const { participant, cluster, schema = 'public' } = values;
   const [database, ...others] = values.database ?? [];
   if (database === undefined || others.length > 0) {
-    throw new UsageError('"migrate" needs --database, once; --help shows what there is.');
+    throw new UsageError('"migrate" needs --database, once; concordat migrate --help lists the options.');
   }
   if (!URL.canParse(database) || !/^postgres(ql)?:$/.test(new URL(database).protocol)) {
     throw new UsageError('--database must be a URL such as postgres://role@host:5432/database.');

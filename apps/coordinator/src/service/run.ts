@@ -104,7 +104,7 @@ export async function runFromEnvironment(environment: NodeJS.ProcessEnv): Promis
   if (result.ok && problems.length === 0) {
     await runCoordinator(result.config);
   } else {
-    process.stderr.write(`${formatProblems(problems)}\n`);
+    process.stderr.write(`${formatProblems(problems)}\n--help lists all settings.\n`);
     process.exitCode = EXIT.configuration;
   }
 }

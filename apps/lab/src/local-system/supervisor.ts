@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { guarded } from '@concordat/foundation';
-import type { SystemOptions } from '../arguments.js';
+import { DEFAULT_DIRECTORY, type SystemOptions } from '../arguments.js';
 import { LabError } from '../lab-error.js';
 import { Narration, table } from '../narration.js';
 import { showTransfer, untilBanksAreKnown } from './demo-transfer.js';
@@ -44,7 +44,7 @@ function takeLock(directory: string): () => void {
   );
   if (typeof taken === 'function') return taken;
   throw new LabError(
-    `A local system is already running in ${directory} (process ${taken}); end it with "npm stop", or Ctrl-C where it runs.`,
+    `A local system is already running in ${directory} (process ${taken}); end it with "${stopCommand(directory)}", or Ctrl-C where it runs.`,
   );
 }
 
@@ -79,7 +79,8 @@ export async function supervise(options: SystemOptions, fresh: boolean): Promise
     narration.plain(['', ...overview(context, file.read()), ''].join('\n'));
     if (PART_NAMES.every((name) => options.only.includes(name))) await showTransfer(context, narration, ending);
     if (context.security) narration.plain(howToCall(context, context.security));
-    narration.say('ready; Ctrl-C (or "npm stop") ends everything, the data stays');
+    const end = `"${stopCommand(context.directory)}"`;
+    narration.say(`ready; ${process.send ? end : `Ctrl-C (or ${end})`} ends everything, the data stays`);
     process.send?.({ ready: true });
     await watch(file, narration, ending);
   } catch (error) {
@@ -166,7 +167,7 @@ export async function superviseDetached(options: SystemOptions, fresh: boolean):
   const running = new SystemFile(directory).read();
   if (running && isSupervised(running)) {
     throw new LabError(
-      `A local system is already running in ${directory} (process ${running.supervisorPid}); end it with "npm stop".`,
+      `A local system is already running in ${directory} (process ${running.supervisorPid}); end it with "${stopCommand(directory)}".`,
     );
   }
   const logFile = path.join(directory, 'logs', 'supervisor.log');
@@ -215,6 +216,11 @@ export async function superviseDetached(options: SystemOptions, fresh: boolean):
     return;
   }
   console.log(`running in the background (process ${child.pid}, log ${logFile})`);
+}
+
+function stopCommand(directory: string): string {
+  const isDefault = directory === path.resolve(repositoryRoot(), DEFAULT_DIRECTORY);
+  return isDefault ? 'npm stop' : `npm stop -- --directory ${directory}`;
 }
 
 /** Ends the local system of a directory, supervised or left over. */
