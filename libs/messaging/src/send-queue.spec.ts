@@ -14,7 +14,7 @@ function entry(key: string, sizeBytes = 10): EncodedMessage {
 }
 
 /** A queue whose broker answers when the test says so. */
-function createQueue(limits: Partial<SendQueueLimits> = {}) {
+function createQueue(limits: Partial<SendQueueLimits> = {}, addedBytes = 0) {
   const clock = new VirtualClock();
   const attempts: Attempt[] = [];
   const queue = new SendQueue({
@@ -22,6 +22,7 @@ function createQueue(limits: Partial<SendQueueLimits> = {}) {
       new Promise((resolve, reject) => {
         attempts.push({ keys: batch.map(({ key }) => String(key)), resolve, reject });
       }),
+    addedBytes,
     defer: (action) => void clock.setTimer(0, action),
     clock,
     random: new SeededRandom(1),
@@ -75,6 +76,23 @@ describe('SendQueue', () => {
     attempts[1]!.resolve();
     await Promise.all(published);
     expect(queue.size).toBe(0);
+  });
+
+  it('sends requests that are small enough with what is added to each message', async () => {
+    for (const [addedBytes, counts] of [
+      [0, [4]],
+      [14, [2, 2]],
+    ] as const) {
+      const { queue, attempts, settle } = createQueue({ batchBytes: 50 }, addedBytes);
+      queue.open();
+      const published = queue.publish(['a', 'b', 'c', 'd'].map((key) => entry(key)));
+      for (const place of counts.keys()) {
+        await settle(1);
+        attempts[place]!.resolve();
+      }
+      await published;
+      expect(attempts.map(({ keys }) => keys.length)).toEqual(counts);
+    }
   });
 
   it('repeats a failed request in the same order, later and later', async () => {

@@ -31,6 +31,8 @@ export class SendRefusedError extends Error {
 export interface SendQueueDependencies {
   /** Sends one batch; rejects with `SendRefusedError` when a retry is useless. */
   readonly send: (batch: readonly EncodedMessage[]) => Promise<void>;
+  /** bytes that `send` adds to each message at most, for the size of requests; default 0 */
+  readonly addedBytes?: number;
   /** Runs `action` at the end of the current turn: messages published in one turn form one batch. */
   readonly defer: (action: () => void) => void;
   readonly clock: Clock;
@@ -165,10 +167,11 @@ export class SendQueue {
 
   /** The batch stays in the queue until its fate is known, so a failure needs no restoring. */
   private takeBatch(): Waiting[] {
+    const { addedBytes = 0 } = this.dependencies;
     let bytes = 0;
     let count = 0;
     for (const { sizeBytes } of this.queue) {
-      bytes += sizeBytes;
+      bytes += sizeBytes + addedBytes;
       if (count > 0 && (bytes > this.limits.batchBytes || count >= this.limits.batchMessages)) break;
       count++;
     }

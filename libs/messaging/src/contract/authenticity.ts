@@ -1,5 +1,4 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
-import type { EncodedMessage } from './codec.js';
 import type { MessageOrigin } from './dead-letter.js';
 import type { MessageRefusal } from './errors.js';
 import type { Topic } from './topics.js';
@@ -19,6 +18,9 @@ export interface SignedRecord {
   readonly headers?: Readonly<Record<string, RecordHeader>> | undefined;
 }
 
+/** What is signed of a record that is sent. */
+export type RecordToSign = Pick<SignedRecord, 'topic' | 'key' | 'value'>;
+
 /** Why a record, or what it says, is not believed. */
 export interface Disbelief {
   readonly reason: MessageRefusal;
@@ -32,8 +34,10 @@ export interface Disbelief {
 export interface MessageAuthenticity {
   /** `warn`: what is not believed is counted, logged and delivered; `require`: it becomes a dead letter */
   readonly mode: 'warn' | 'require';
-  /** The headers to send with a record. */
-  sign(record: Pick<EncodedMessage, 'topic' | 'key' | 'value'>): Readonly<Record<string, string>>;
+  /** The headers to send with each of these records, which leave together. */
+  sign(records: readonly RecordToSign[]): readonly Readonly<Record<string, string>>[];
+  /** The names and values of the headers of a record have at most so many bytes. */
+  readonly maximumHeaderBytes: number;
   /** Before the record is decoded. */
   verify(record: SignedRecord): Signed | Disbelief;
   /** Whether this sender may say this on this topic; undefined: it may. */

@@ -6,34 +6,53 @@ import { MessageEncodeError, UnsendableMessagesError, type UnsendableMessage } f
 import type { Namespace } from './namespace.js';
 
 /**
- * Encodes each message, signs it, and sends the valid ones.
+ * Encodes each message, and sends the valid ones.
  *
- * @param authenticity undefined: nothing is signed
  * @param send rejects as `MessageBus.publish` does; errors of encoding are thrown after the others are acknowledged
  * @throws UnsendableMessagesError
  */
 export async function publishEach(
   namespace: Namespace,
   messages: readonly OutgoingMessage[],
-  authenticity: MessageAuthenticity | undefined,
   send: (entries: readonly EncodedMessage[]) => Promise<void>,
 ): Promise<void> {
   const entries: EncodedMessage[] = [];
   const refused: UnsendableMessage[] = [];
   for (const { topic, message } of messages) {
     try {
-      const entry: EncodedMessage = {
+      entries.push({
         topic: namespace.topic(topic),
         key: messageKey(message),
         value: encodeMessage(namespace.cluster, message),
-      };
-      entries.push(authenticity ? { ...entry, headers: authenticity.sign(entry) } : entry);
+      });
     } catch (cause) {
       refused.push({ topic, message, error: asEncodeError(cause) });
     }
   }
   await send(entries);
   if (refused.length > 0) throw new UnsendableMessagesError(refused);
+}
+
+/**
+ * Signs the messages of one request to the broker, when it leaves: together they need one signature. Dead letters have
+ * headers of their own, and are signed by nobody.
+ *
+ * @param authenticity undefined: nothing is signed
+ */
+export function signBatch(
+  authenticity: MessageAuthenticity | undefined,
+  batch: readonly EncodedMessage[],
+): readonly EncodedMessage[] {
+  if (!authenticity) return batch;
+  const signatures = authenticity.sign(batch.filter(isMessage)).values();
+  return batch.map((entry) => {
+    const headers = isMessage(entry) ? signatures.next().value : undefined;
+    return headers ? { ...entry, headers } : entry;
+  });
+}
+
+function isMessage({ headers }: EncodedMessage): boolean {
+  return headers === undefined;
 }
 
 function asEncodeError(cause: unknown): MessageEncodeError {

@@ -21,7 +21,7 @@ import { Namespace } from '../contract/namespace.js';
 import { writeProduceRequestsInOnePass } from './produce-request.js';
 import { SendQueue } from '../send-queue.js';
 import type { DeadLetter } from '../contract/dead-letter.js';
-import { publishEach } from '../contract/publishing.js';
+import { publishEach, signBatch } from '../contract/publishing.js';
 import { TopicSetup, TopicSetupError } from './topic-setup.js';
 import { DEAD_LETTER_TOPIC, type Topic } from '../contract/topics.js';
 import { wantedRights } from './wanted-rights.js';
@@ -65,7 +65,8 @@ export class KafkaMessageBus implements BrokerBus {
     this.topicSetup = new TopicSetup(this.settings, this.settings.logger, wantedRights(options));
     this.sender = new KafkaSender(this.settings, (names) => this.setUpTopics(names), this.countRequest);
     this.queue = new SendQueue({
-      send: (batch) => this.sender.send(batch),
+      send: (batch) => this.sender.send(signBatch(options.signatures, batch)),
+      addedBytes: options.signatures?.maximumHeaderBytes ?? 0,
       defer: (action) => void setImmediate(action),
       clock: this.settings.clock,
       random: this.settings.random,
@@ -101,8 +102,7 @@ export class KafkaMessageBus implements BrokerBus {
   }
 
   async publish(messages: readonly OutgoingMessage[], { atOnce = false }: PublishOptions = {}): Promise<void> {
-    const { signatures } = this.settings;
-    return publishEach(this.namespace, messages, signatures, (entries) => this.queue.publish(entries, atOnce));
+    return publishEach(this.namespace, messages, (entries) => this.queue.publish(entries, atOnce));
   }
 
   async subscribe(options: SubscriptionOptions): Promise<Subscription> {

@@ -8,7 +8,8 @@ import { MessageIntake } from '../contract/intake.js';
 import { Namespace } from '../contract/namespace.js';
 import { decideTopic, type Topic } from '../contract/topics.js';
 import { createKey } from './create-key.js';
-import { SIGNATURE_HEADER, type MessageSignatures } from './message-signatures.js';
+import type { MessageSignatures } from './message-signatures.js';
+import { SIGNATURE_HEADER } from './signature-header.js';
 import { KeyFiles } from './testing/key-files.js';
 
 const transactionId = '018f2d3c-1111-7abc-8def-0123456789ab';
@@ -78,7 +79,7 @@ describe('signed records', () => {
       key: messageKey(message),
       value: encodeMessage(named, message),
     };
-    return signatures ? { ...entry, headers: signatures.sign(entry) } : entry;
+    return signatures ? { ...entry, headers: signatures.sign([entry])[0]! } : entry;
   }
 
   const bankA = (): MessageSignatures => keys.signatures('bank-a', 'participant:bank-a');

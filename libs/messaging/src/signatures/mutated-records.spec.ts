@@ -4,14 +4,15 @@ import { randomInteger, randomItem, SeededRandom, silentLogger } from '@concorda
 import { encodeMessage, messageKey, type EncodedMessage } from '../contract/codec.js';
 import { MessageIntake } from '../contract/intake.js';
 import { Namespace } from '../contract/namespace.js';
-import { SIGNATURE_HEADER } from './message-signatures.js';
+import { SIGNATURE_HEADER } from './signature-header.js';
 import { KeyFiles } from './testing/key-files.js';
 
 const IS_NIGHTLY = process.env['CONCORDAT_NIGHTLY'] === '1';
 /** Of `npm run test:nightly` all, otherwise what fits into the suite: Ed25519 takes fifty times as long. */
 const KINDS = [
-  { algorithm: 'ed25519', runs: IS_NIGHTLY ? 100_000 : 10_000 },
-  { algorithm: 'hmac-sha256', runs: 100_000 },
+  { how: 'each by Ed25519', algorithm: 'ed25519', together: false, runs: IS_NIGHTLY ? 100_000 : 10_000 },
+  { how: 'together by Ed25519', algorithm: 'ed25519', together: true, runs: IS_NIGHTLY ? 100_000 : 20_000 },
+  { how: 'each with a shared secret', algorithm: 'hmac-sha256', together: false, runs: 100_000 },
 ] as const;
 const TIMEOUT_MS = 300_000;
 const transactionId = '018f2d3c-1111-7abc-8def-0123456789ab';
@@ -38,14 +39,31 @@ function mutateBytes(bytes: Buffer): Buffer {
   }
 }
 
+/** A field of the header is dropped, doubled, emptied, counted up, or that of another record. */
+function mutateFields(header: string, foreign: string): string {
+  const [fields, others] = [header.split(';'), foreign.split(';')];
+  const place = randomInteger(random, 0, fields.length - 1);
+  const field = fields[place]!;
+  const changed: readonly string[][] = [
+    [],
+    [field, field],
+    [''],
+    [String(Number(field) + 1)],
+    [`0${field}`],
+    [others[place] ?? ''],
+  ];
+  return fields.toSpliced(place, 1, ...randomItem(random, changed)).join(';');
+}
+
 /** A record that differs from the signed one in what is signed, or in its signature. */
 function mutate(record: EncodedMessage, foreign: EncodedMessage): EncodedMessage {
-  const header = Buffer.from(record.headers![SIGNATURE_HEADER]!);
+  const [text, foreignText] = [record, foreign].map(({ headers }) => headers![SIGNATURE_HEADER]!) as [string, string];
+  const header = Buffer.from(text);
   const withHeader = (value: unknown): EncodedMessage => ({
     ...record,
     headers: { [SIGNATURE_HEADER]: value as string },
   });
-  switch (randomInteger(random, 0, 7)) {
+  switch (randomInteger(random, 0, 8)) {
     case 0:
       return { ...record, value: mutateBytes(record.value!) };
     case 1:
@@ -58,12 +76,16 @@ function mutate(record: EncodedMessage, foreign: EncodedMessage): EncodedMessage
       return { ...record, headers: {} };
     case 5:
       return withHeader([header, mutateBytes(header)]);
+    case 6: {
+      const changed = mutateFields(text, foreignText);
+      return withHeader(changed === text ? `${text};` : changed); // both may have the same field
+    }
     default:
       return withHeader(mutateBytes(header));
   }
 }
 
-describe.each(KINDS)('$runs mutated records, signed by $algorithm,', ({ algorithm, runs }) => {
+describe.each(KINDS)('$runs mutated records, signed $how,', ({ algorithm, together, runs }) => {
   let keys: KeyFiles;
   beforeAll(() => {
     keys = new KeyFiles();
@@ -84,14 +106,13 @@ describe.each(KINDS)('$runs mutated records, signed by $algorithm,', ({ algorith
         keys.signatures('node', 'coordinator'),
       );
       const signatures = keys.signatures('bank-a', 'participant:bank-a');
-      const signed = messages.map((message): EncodedMessage => {
-        const entry = {
-          topic: namespace.topic('replies'),
-          key: messageKey(message),
-          value: encodeMessage('local', message),
-        };
-        return { ...entry, headers: signatures.sign(entry) };
-      });
+      const entries = messages.map((message) => ({
+        topic: namespace.topic('replies'),
+        key: messageKey(message),
+        value: encodeMessage('local', message),
+      }));
+      const headers = together ? signatures.sign(entries) : entries.flatMap((entry) => signatures.sign([entry]));
+      const signed = entries.map((entry, place): EncodedMessage => ({ ...entry, headers: headers[place]! }));
       const taken = (record: EncodedMessage): boolean =>
         intake.take({ ...record, partition: 0, offset: '1' }) !== undefined;
       expect(signed.every(taken)).toBe(true);

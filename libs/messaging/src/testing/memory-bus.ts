@@ -9,7 +9,7 @@ import type { DeadLetter } from '../contract/dead-letter.js';
 import { Namespace, type NamespaceOptions } from '../contract/namespace.js';
 import { SendQueue, type SendQueueLimits } from '../send-queue.js';
 import type { EncodedMessage } from '../contract/codec.js';
-import { publishEach } from '../contract/publishing.js';
+import { publishEach, signBatch } from '../contract/publishing.js';
 import { DEAD_LETTER_TOPIC, type Topic } from '../contract/topics.js';
 
 export interface MemoryMessageBusOptions extends NamespaceOptions {
@@ -47,6 +47,7 @@ export class MemoryMessageBus implements BrokerBus {
     );
     this.queue = new SendQueue({
       send: (batch) => this.send(batch),
+      addedBytes: options.signatures?.maximumHeaderBytes ?? 0,
       defer: (action) => void broker.clock.setTimer(0, action),
       clock: broker.clock,
       random: broker.random,
@@ -65,8 +66,7 @@ export class MemoryMessageBus implements BrokerBus {
   }
 
   async publish(messages: readonly OutgoingMessage[], { atOnce = false }: PublishOptions = {}): Promise<void> {
-    const { signatures } = this.options;
-    return publishEach(this.namespace, messages, signatures, (entries) => this.queue.publish(entries, atOnce));
+    return publishEach(this.namespace, messages, (entries) => this.queue.publish(entries, atOnce));
   }
 
   async subscribe(options: SubscriptionOptions): Promise<Subscription> {
@@ -121,7 +121,7 @@ export class MemoryMessageBus implements BrokerBus {
   }
 
   private async send(batch: readonly EncodedMessage[]): Promise<void> {
-    this.broker.append(batch);
+    this.broker.append(signBatch(this.options.signatures, batch));
   }
 
   publishDeadLetter(letter: DeadLetter): void {

@@ -8,7 +8,7 @@ import { MessageSignatures } from '@concordat/messaging';
 import { contextKeysOf } from '@concordat/participant';
 import { nodeOwner, participantOwner } from './certificates.js';
 import { LocalSecurity } from './local-security.js';
-import { SIGNATURE_HEADER, signatureOf } from './record-signature.js';
+import { SIGNATURE_HEADER, signatureOf, signaturesOfPair, type SignedParts } from './record-signature.js';
 
 let directory: string;
 let security: LocalSecurity;
@@ -123,6 +123,16 @@ describe('what a secured system has beside its data', () => {
     };
     const old = signed();
     expect(reader().verify(old)).toEqual({ sender, signedAt: now });
+    const pair = [record, { ...record, key: null }] as const;
+    const parts = pair.map((one) => ({ ...one, cluster: 'local', sender, signedAt: now })) as [
+      SignedParts,
+      SignedParts,
+    ];
+    const headers = signaturesOfPair(parts, signingKeys.signingKey(sender));
+    for (const [place, header] of headers.entries()) {
+      const together = { ...pair[place]!, headers: { [SIGNATURE_HEADER]: header } };
+      expect(reader().verify(together)).toEqual({ sender, signedAt: now });
+    }
     signingKeys.signWith(sender, signingKeys.trustNewKey(sender));
     expect([reader().verify(old), reader().verify(signed())]).toMatchObject([{ sender }, { sender }]);
     signingKeys.dropOldKeys(sender);

@@ -1,4 +1,4 @@
-import { createPrivateKey, sign } from 'node:crypto';
+import { createHash, createPrivateKey, sign } from 'node:crypto';
 import type { MessageKey } from './signing-keys.js';
 
 export const SIGNATURE_HEADER = 'concordat-signature';
@@ -19,21 +19,34 @@ export interface SignedParts {
  * The header of a record, as a process of the cluster would sign it with this key (docs/security.md). Independent of
  * the services' code, so that the lab can also sign what they would not.
  */
-export function signatureOf(parts: SignedParts, { kid, ...jwk }: MessageKey): string {
-  const { cluster, topic, sender, signedAt, key, value } = parts;
-  const text = key?.toString('latin1') ?? '';
-  const head = [
-    'concordat-message-1',
-    cluster,
-    topic,
-    kid,
-    sender,
-    signedAt,
-    key === null ? -1 : text.length,
-    text,
-    '',
-  ];
-  const content = Buffer.concat([Buffer.from(head.join('\0')), value ?? Buffer.alloc(0)]);
-  const signature = sign(null, content, createPrivateKey({ key: jwk, format: 'jwk' })).toString('base64url');
-  return `1;${kid};${sender};${signedAt};${signature}`;
+export function signatureOf(parts: SignedParts, key: MessageKey): string {
+  const { sender, signedAt } = parts;
+  return `1;${key.kid};${sender};${signedAt};${signedBy(key, contentOf('concordat-message-1', parts, key.kid))}`;
 }
+
+/** The headers of two records that leave together, of one sender and signed at the same time. */
+export function signaturesOfPair(pair: readonly [SignedParts, SignedParts], key: MessageKey): [string, string] {
+  const [left, right] = pair.map((parts) => sha256(contentOf('concordat-message-2', parts, key.kid))) as [
+    Buffer,
+    Buffer,
+  ];
+  const { cluster, sender, signedAt } = pair[0];
+  const head = ['concordat-batch-2', cluster, key.kid, sender, signedAt, 2, ''];
+  const root = sha256(Buffer.concat([Buffer.of(1), left, right]));
+  const signed = `2;${key.kid};${sender};${signedAt};2;${signedBy(key, textAnd(head, root))}`;
+  return [`${signed};0;${right.toString('base64url')}`, `${signed};1;${left.toString('base64url')}`];
+}
+
+function contentOf(kind: string, { cluster, topic, sender, signedAt, key, value }: SignedParts, kid: string): Buffer {
+  const text = key?.toString('latin1') ?? '';
+  const head = [kind, cluster, topic, kid, sender, signedAt, key === null ? -1 : text.length, text, ''];
+  return textAnd(head, value ?? Buffer.alloc(0));
+}
+
+const textAnd = (parts: readonly (string | number)[], bytes: Buffer): Buffer =>
+  Buffer.concat([Buffer.from(parts.join('\0')), bytes]);
+
+const sha256 = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
+
+const signedBy = (key: MessageKey, content: Buffer): string =>
+  sign(null, content, createPrivateKey({ key: { ...key }, format: 'jwk' })).toString('base64url');

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LabError } from '../../lab-error.js';
 import type { LocalSecurity } from '../../local-system/security/local-security.js';
-import { SIGNATURE_HEADER, signatureOf } from '../../local-system/security/record-signature.js';
+import { SIGNATURE_HEADER, signatureOf, signaturesOfPair } from '../../local-system/security/record-signature.js';
 import { createSigningKey, type MessageKey, type Sender } from '../../local-system/security/signing-keys.js';
 import { waitUntil } from '../../local-system/wait.js';
 import { positionKey, type KafkaTap, type TappedMessage } from '../kafka-tap.js';
@@ -39,6 +39,7 @@ export async function forgeMessages(lab: ScenarioLab, tap: KafkaTap, target: Tar
     ...withWrongKeys(tap, target, security),
     ...ofBankC(tap, target, security),
     ...(await replayed(lab, tap, security)),
+    ...(await outOfBatch(lab, tap, security)),
   ];
   await sendAll(lab, tap, 'forged and repeated messages', forgeries);
   return forgeries;
@@ -246,6 +247,47 @@ async function replayed(lab: ScenarioLab, tap: KafkaTap, security: LocalSecurity
       what: 'an announcement of bank-a that is signed for in six minutes: bank-a leaves',
       headers: signedBy(security.signingKeys.signingKey('participant:bank-a'), { ...announcement, ...early }),
       reason: 'FROM_THE_FUTURE',
+    },
+  ];
+}
+
+/** Of messages that were signed together: one by itself, and what the signature of the others must not cover. */
+async function outOfBatch(lab: ScenarioLab, tap: KafkaTap, security: LocalSecurity): Promise<Forgery[]> {
+  const { wire } = tap;
+  const { vote } = await ofThePast(lab, tap, security);
+  const announcement = { topic: wire.replies, key: Buffer.from('bank-a'), value: wire.encode(leaving('bank-a')) };
+  const old = { sender: 'participant:bank-a', cluster: wire.cluster, signedAt: Date.now() - SIX_MINUTES_MS };
+  const [ofVote, ofAnnouncement] = signaturesOfPair(
+    [
+      { ...vote, ...old },
+      { ...announcement, ...old },
+    ],
+    security.signingKeys.signingKey('participant:bank-a'),
+  );
+  const fields = ofVote.split(';');
+  const changed = (place: number, text: string): string => fields.toSpliced(place, 1, text).join(';');
+  const again = (what: string, header: string, change: Partial<Forgery> = {}): Forgery => ({
+    ...vote,
+    reason: 'INVALID_SIGNATURE',
+    ...change,
+    headers: { [SIGNATURE_HEADER]: header },
+    what: `a vote of the past that was signed together with another message, ${what}`,
+  });
+  return [
+    again('alone', ofVote, { reason: undefined }),
+    again('with the place of the other', ofAnnouncement),
+    again('with another content', ofVote, { value: Buffer.from(String(vote.value).replace('"yes"', '"no"')) }),
+    again('with another number of messages', changed(4, '3')),
+    again('with another place', changed(6, '1')),
+    again('without the way to what is signed', changed(7, '')),
+    again('with a way of zeros', changed(7, Buffer.alloc(32).toString('base64url'))),
+    again('as if it were signed alone', ['1', ...fields.slice(1, 4), fields[5]].join(';')),
+    { ...again('', ofVote), topic: wire.decide('bank-c'), what: 'the same on the topic of decisions to bank-c' },
+    {
+      ...again('', ofAnnouncement),
+      ...announcement,
+      what: 'the other message: an announcement that is six minutes old',
+      reason: 'TOO_OLD',
     },
   ];
 }
