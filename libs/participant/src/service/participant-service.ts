@@ -63,8 +63,11 @@ export class ParticipantService implements BranchSessions {
   private readonly resourceManager: PostgresResourceManager;
   private readonly runtime: ParticipantRuntime<PostgresContext>;
   private readonly beforeConsuming: BeforeConsuming | undefined;
+  /** rejects when the start can never work */
   private readonly started: Promise<void>;
   private markStarted: () => void = () => undefined;
+  private markFailed: (error: CodedError) => void = () => undefined;
+  private failure: CodedError | undefined;
   private isListening = false;
   private stopped = false;
   private wake: (() => void) | undefined;
@@ -73,7 +76,11 @@ export class ParticipantService implements BranchSessions {
     private readonly options: ParticipantServiceOptions,
     private readonly handlers: ServiceHandlers,
   ) {
-    this.started = new Promise((resolve) => (this.markStarted = resolve));
+    this.started = new Promise((resolve, reject) => {
+      this.markStarted = resolve;
+      this.markFailed = reject;
+    });
+    this.started.catch(() => undefined); // perhaps nobody asks
     this.clock = options.clock ?? new SystemClock();
     this.random = options.random ?? new SystemRandom();
     this.logger = options.logger ?? silentLogger;
@@ -131,7 +138,7 @@ export class ParticipantService implements BranchSessions {
 
   /** Resolves with the end of the start. A start that can never work never ends: see `onFatal`. */
   get ready(): Promise<void> {
-    return this.started;
+    return this.started.catch(() => new Promise<never>(() => undefined));
   }
 
   /** Stops consuming, finishes running work and closes every connection. */
@@ -175,6 +182,8 @@ export class ParticipantService implements BranchSessions {
   /**
    * Opens the session of a branch of a global transaction. Waits for the start of the participant, at most until the
    * deadline. See `ParticipantRuntime.hold`.
+   *
+   * @throws CodedError at once when the participant can never start with this set-up
    */
   async hold(request: HoldRequest): Promise<HeldBranch<PostgresContext>> {
     await withTimeLimit(this.clock, request.timeoutMs, 'the start of the participant', this.started);
@@ -213,6 +222,7 @@ export class ParticipantService implements BranchSessions {
 
   /** The first obstacle between the start and the first message. */
   private obstacle(): string | undefined {
+    if (this.failure) return this.failure.message;
     if (!this.isListening) return this.handlers.notListening;
     return this.beforeConsuming?.obstacle() ?? this.bus.obstacle();
   }
@@ -244,6 +254,8 @@ export class ParticipantService implements BranchSessions {
       if (this.stopped) return 'over';
       if (error instanceof CodedError && !error.retryable) {
         this.logger.error(error.message);
+        this.failure = error;
+        this.markFailed(error);
         this.reportFatal(error);
         return 'over';
       }
