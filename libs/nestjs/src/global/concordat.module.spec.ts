@@ -285,8 +285,15 @@ describe('@JoinGlobalTransaction', () => {
 describe('ConcordatModule', () => {
   it.each<[Partial<Record<keyof ConcordatOptions, unknown>>, string]>([
     [{ participant: 'Orders' }, 'participant is "Orders"; use a name of lower-case letters'],
-    [{ participant: undefined }, 'participant is "undefined"'],
+    [{ participant: undefined }, 'participant is missing'],
+    [{ propogateTo: ['inventory:3000'] } as object, 'there is no option "propogateTo"; use participant, coordinators,'],
     [{ coordinators: [] }, 'coordinators is empty; give the URL of at least one'],
+    [{ coordinators: undefined }, 'coordinators is missing; give the URL of at least one'],
+    [
+      { coordinators: 'http://127.0.0.1:8081' },
+      'coordinators is no list; give the URL of at least one, such as ["http:',
+    ],
+    [{ coordinators: ['http://127.0.0.1:8081/v1'] }, 'leave out what begins with /v1'],
     [{ coordinators: ['localhost:8081'] }, 'coordinators has "localhost:8081"'],
     [{ link: 'carrier-pigeon' }, 'use direct, kafka or both'],
     [{ link: 'both', bus: undefined }, 'link is "both" and kafka is missing'],

@@ -6,6 +6,7 @@ import {
   createGlobalTransactions,
   serviceOptionsOf,
   type BranchSessions,
+  type GlobalParticipantOptions,
   type GlobalTransactions,
 } from '@concordat/participant';
 import { ConcordatClient } from '@concordat/client';
@@ -167,8 +168,15 @@ function clientOf(options: ConcordatOptions): ConcordatClient {
   });
 }
 
+const FURTHER_OPTIONS: Readonly<Record<Exclude<keyof ConcordatOptions, keyof GlobalParticipantOptions>, true>> = {
+  connectionName: true,
+  audiences: true,
+  coordinatorsPort: true,
+  sessionsPort: true,
+};
+
 /** @throws GlobalConfigurationError with a sentence that says what to set */
 function checked(options: ConcordatOptions): ConcordatOptions {
-  checkGlobalParticipantOptions(options, 'ConcordatModule');
+  checkGlobalParticipantOptions(options, 'ConcordatModule', Object.keys(FURTHER_OPTIONS));
   return options;
 }

@@ -71,21 +71,70 @@ function busOf({ link = 'direct', coordinators, token, tls, kafka }: GlobalParti
 }
 
 const LINKS = ['direct', 'kafka', 'both'];
+const COORDINATOR = 'http://127.0.0.1:8081';
 
-/** @param where begins the sentence @throws GlobalConfigurationError with a sentence that says what to set */
-export function checkGlobalParticipantOptions(options: GlobalParticipantOptions, where: string): void {
+const OPTION_NAMES: Readonly<Record<keyof GlobalParticipantOptions, true>> = {
+  participant: true,
+  coordinators: true,
+  postgres: true,
+  joining: true,
+  propagateTo: true,
+  cluster: true,
+  link: true,
+  kafka: true,
+  bus: true,
+  topicPrefix: true,
+  instance: true,
+  token: true,
+  tls: true,
+  contextKey: true,
+  contextKeyFile: true,
+  waitFor: true,
+  outcomeLimitMs: true,
+  payloadCodecs: true,
+  limits: true,
+  beforeConsuming: true,
+  beforeConsumingTimeoutMs: true,
+  onFatal: true,
+  onAlert: true,
+  logger: true,
+  tracing: true,
+  failpoints: true,
+  clock: true,
+  random: true,
+};
+
+/**
+ * @param where begins the sentence
+ * @param furtherNames of options that only the caller knows
+ * @throws GlobalConfigurationError with a sentence that says what to set
+ */
+export function checkGlobalParticipantOptions(
+  options: GlobalParticipantOptions,
+  where: string,
+  furtherNames: readonly string[] = [],
+): void {
   const { participant, coordinators, link = 'direct', postgres } = options;
   const refuse = (sentence: string): never => {
     throw new GlobalConfigurationError(`${where}: ${sentence}`);
   };
+  const names = [...Object.keys(OPTION_NAMES), ...furtherNames];
+  const unknown = Object.keys(options).find((name) => !names.includes(name));
+  if (unknown !== undefined) refuse(`there is no option "${unknown}"; use ${names.join(', ')}`);
+  if (participant === undefined)
+    refuse('participant is missing; give the service a name, such as participant: "orders"');
   if (typeof participant !== 'string' || !/^[a-z0-9][a-z0-9-]{0,62}$/.test(participant)) {
     refuse(`participant is "${participant}"; use a name of lower-case letters, digits and hyphens, at most 63`);
   }
   if (!Array.isArray(coordinators) || coordinators.length === 0) {
-    refuse('coordinators is empty; give the URL of at least one, such as http://127.0.0.1:8081 (npx concordat dev)');
+    const what = coordinators === undefined ? 'missing' : Array.isArray(coordinators) ? 'empty' : 'no list';
+    refuse(`coordinators is ${what}; give the URL of at least one, such as ["${COORDINATOR}"] (npx concordat dev)`);
   }
   const wrong = coordinators.find((url) => !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol));
-  if (wrong !== undefined) refuse(`coordinators has "${wrong}"; use URLs such as http://127.0.0.1:8081`);
+  if (wrong !== undefined) refuse(`coordinators has "${wrong}"; use URLs such as ${COORDINATOR}`);
+  const tooLong = coordinators.find((url) => /\/v1(\/|$)/.test(new URL(url).pathname));
+  if (tooLong !== undefined)
+    refuse(`coordinators has "${tooLong}"; leave out what begins with /v1, as in ${COORDINATOR}`);
   if (!LINKS.includes(link)) refuse(`link is "${link}"; use direct, kafka or both`);
   if (typeof postgres !== 'object' || postgres === null) {
     refuse('postgres is missing; give a TypeORM DataSource, a pg.Pool, or { connectionString: "postgres://…" }');

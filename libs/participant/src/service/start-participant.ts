@@ -41,7 +41,7 @@ export interface RunningParticipant {
  * @throws CodedError when it can never start with this set-up, such as `PostgresSetupError`
  */
 export async function startParticipant(options: StartParticipantOptions): Promise<RunningParticipant> {
-  checkGlobalParticipantOptions(options, 'startParticipant');
+  checkGlobalParticipantOptions(options, 'startParticipant', ['operations']);
   const { logger = consoleLogger, operations = {}, onFatal } = options;
   let giveUp: (error: unknown) => void = () => undefined;
   const fatal = new Promise<never>((_, reject) => (giveUp = reject));
