@@ -129,7 +129,10 @@ export abstract class DirectBus implements MessageBus {
     if (atOnce) for (const stream of streams) stream.flush();
     await untilAllAreWritten(streams);
     if (dropped > 0)
-      throw new MessageBusError('BUS_NO_STREAM', `no stream takes ${dropped} of ${messages.length} messages`);
+      throw new MessageBusError(
+        'BUS_NO_STREAM',
+        `${dropped} of ${messages.length} messages found nobody connected who takes them`,
+      );
     if (refused.length > 0) throw new UnsendableMessagesError(refused);
   }
 

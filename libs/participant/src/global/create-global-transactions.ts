@@ -91,6 +91,7 @@ export function createGlobalTransactions(options: GlobalTransactionsOptions): Gl
     {
       participant,
       propagateTo: new DestinationList(propagateTo),
+      coordinatorHosts: new Set(coordinators.map((url) => new URL(url).host)),
       waitFor: options.waitFor ?? 'ended',
       outcomeLimitMs: options.outcomeLimitMs ?? DEFAULT_OUTCOME_LIMIT_MS,
     },

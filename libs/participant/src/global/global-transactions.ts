@@ -64,6 +64,8 @@ export interface GlobalTransactionsSettings {
   /** the participant's name */
   readonly participant: string;
   readonly propagateTo: DestinationList;
+  /** `host:port` of the coordinators, which are called inside a transaction and take no part; default: none */
+  readonly coordinatorHosts?: ReadonlySet<string>;
   /** what a method's end waits for: the decision, or all branches (then a read right after sees all of it) */
   readonly waitFor: 'decided' | 'ended';
   /** how long after its deadline a requested commit is asked about, in milliseconds */

@@ -79,7 +79,10 @@ export class ReplyBatcher {
       if (this.unsendable.take(error)) return;
       // before the first connection it is only this; the bus itself says when nothing can be reached
       const isAnnouncement = batch.every(({ type }) => type === 'announce');
-      if (isAnnouncement) this.logger.debug(`the announcement is repeated: ${errorMessage(error)}`);
+      if (isAnnouncement)
+        this.logger.debug(
+          `the coordinators have not been told yet what this service can do, trying again: ${errorMessage(error)}`,
+        );
       else
         this.logger.warn(
           `${batch.length} messages were dropped; their receivers will ask again: ${errorMessage(error)}`,

@@ -59,6 +59,16 @@ const CLIENTS: readonly [string, (headers?: Headers) => Promise<unknown>][] = [
   ['an axios instance of its own', byAxios],
 ];
 
+it('says nothing of the calls to the coordinators', async () => {
+  leave();
+  orders.transactions.settings.propagateTo.audienceOf = () => undefined;
+  Object.assign(orders.transactions.settings, { coordinatorHosts: new Set([callee.host]) });
+  leave = watchUnjoinedClients(orders.transactions);
+  const told = jest.spyOn(system.logger, 'info');
+  await orders.transactions.run({}, () => byHttp());
+  expect(told).not.toHaveBeenCalled();
+});
+
 describe.each(CLIENTS)('a request by %s, which has not joined,', (_name, send) => {
   it('dooms the transaction, also when the caller hides the error', async () => {
     const doomed = orders.transactions.run({}, async () => {
@@ -76,9 +86,15 @@ describe.each(CLIENTS)('a request by %s, which has not joined,', (_name, send) =
     expect([...system.begun.values()].map(({ answer }) => answer?.outcome)).toContain('committed');
   });
 
-  it('is none of its business to a host that is not on the list', async () => {
+  it('leaves out a host that is not on the list, and says so once', async () => {
     orders.transactions.settings.propagateTo.audienceOf = () => undefined;
+    const told = jest.spyOn(system.logger, 'info');
+    await send();
     await orders.transactions.run({}, () => send());
+    await orders.transactions.run({}, () => send());
+    expect(told.mock.calls).toEqual([
+      [expect.stringContaining(`a call to ${callee.host} in a global transaction does not take it along`)],
+    ]);
   });
 
   it('is right when it carries the context and reports the answer', async () => {

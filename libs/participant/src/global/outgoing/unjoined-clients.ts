@@ -12,6 +12,9 @@ const REMEDY =
   'call it by fetch or HttpService, let the client join (joinAxios) or report its calls (transactions.outgoing), call it ' +
   'outside of the transaction (transactions.suspend), or take it off propagateTo';
 
+/** Hosts of which it is told that they get no transaction. A service that calls more is told of the first. */
+const MAXIMUM_LEFT_OUT = 100;
+
 /** A request that is about to be sent, as far as it can be seen. */
 interface SeenRequest {
   readonly host: string;
@@ -23,15 +26,29 @@ interface SeenRequest {
  * transaction, by a client that carries no context, dooms the transaction with `NOT_JOINED`: the callee would begin a
  * transaction of its own, and commit it whatever becomes of this one.
  *
+ * One that goes to another host is no mistake by itself. The log says once for each host that it does not take the
+ * transaction along, because a host that was forgotten, or is called by another name, looks the same.
+ *
  * Requests whose headers were given to `node:http` as a list are not seen.
  *
  * @returns ends it
  */
 export function watchUnjoinedClients(transactions: GlobalTransactions): () => void {
   const { logger } = transactions.ports;
+  const leftOut = new Set<string>(transactions.settings.coordinatorHosts);
+  const sayLeftOut = (host: string): void => {
+    if (leftOut.has(host) || leftOut.size >= MAXIMUM_LEFT_OUT) return;
+    leftOut.add(host);
+    logger.info(
+      `a call to ${host} in a global transaction does not take it along, because propagateTo does not have "${host}": ` +
+        'what the callee does stays when the transaction aborts. Add it if it is a service that takes part',
+    );
+  };
   const look = (seen: SeenRequest | undefined): void => {
-    if (!seen || seen.hasContext || !transactions.propagatesTo(seen.host)) return;
-    const { transaction, isOpen } = transactions.currentScope()!;
+    const scope = transactions.currentScope();
+    if (!seen || seen.hasContext || !scope) return;
+    if (!transactions.propagatesTo(seen.host)) return sayLeftOut(seen.host);
+    const { transaction, isOpen } = scope;
     if (!isOpen && !transaction.isActive) return; // a timer, say, that was started in a method of long ago
     const why = 'by a client that has not joined, so the request carried no context';
     const error = new NotJoinedError(seen.host, why, { remedy: REMEDY });
