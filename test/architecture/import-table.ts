@@ -200,7 +200,12 @@ export const IMPORT_TABLE: readonly Layer[] = [
   ),
   row(
     'nestjs/reflection',
-    ['libs/nestjs/src/nest-instances.ts', 'libs/nestjs/src/global/metadata.ts', 'libs/nestjs/src/connection-name.ts'],
+    [
+      'libs/nestjs/src/nest-instances.ts',
+      'libs/nestjs/src/nest-messages.ts',
+      'libs/nestjs/src/global/metadata.ts',
+      'libs/nestjs/src/connection-name.ts',
+    ],
     [],
     ['@nestjs/*'],
   ),

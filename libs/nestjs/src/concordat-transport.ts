@@ -1,14 +1,6 @@
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { DiscoveryService, ExternalContextCreator, MetadataScanner } from '@nestjs/core';
-import { Server, type CustomTransportStrategy, type MessageHandler } from '@nestjs/microservices';
-import {
-  PARAM_ARGS_METADATA,
-  PATTERN_EXTRAS_METADATA,
-  PATTERN_METADATA,
-  TRANSPORT_METADATA,
-} from '@nestjs/microservices/constants.js';
-import { RpcParamtype } from '@nestjs/microservices/enums/rpc-paramtype.enum.js';
-import { isObservable, lastValueFrom, type Observable } from 'rxjs';
+import { ReplaySubject, distinctUntilChanged, isObservable, lastValueFrom, type Observable } from 'rxjs';
 import { describeIssues } from '@concordat/client';
 import { codedError, type JsonValue } from '@concordat/foundation';
 import type { OperationCall } from '@concordat/commit-protocol';
@@ -19,16 +11,31 @@ import {
   type ServiceHandlers,
 } from '@concordat/participant';
 import { DEFAULT_CONNECTION } from './connection-name.js';
-import { CONCORDAT_TRANSPORT, type OperationExtras, type OperationSchema } from './transaction-operation.decorator.js';
+import { isMadeAnew, type Wrapper } from './nest-instances.js';
+import {
+  CONTEXT,
+  PARAM_ARGS_METADATA,
+  PATTERN_EXTRAS_METADATA,
+  PATTERN_METADATA,
+  PAYLOAD,
+  TRANSPORT_METADATA,
+  type MessageHandler,
+} from './nest-messages.js';
+import {
+  CONCORDAT_TRANSPORT,
+  OPERATION,
+  type OperationExtras,
+  type OperationSchema,
+} from './transaction-operation.decorator.js';
 
 /** Distinguishes a code for clients from one of Node.js, of the database or of HTTP. */
 const CODE = /^[A-Z][A-Z0-9_]*$/;
 
 /** The parameters `@Payload()` and `@Ctx()` for methods of providers, as Nest has them for controllers. */
 const PARAMETERS = {
-  exchangeKeyForValue(type: RpcParamtype, data: unknown, [payload, context]: readonly unknown[]): unknown {
-    if (type === RpcParamtype.CONTEXT) return context;
-    if (type !== RpcParamtype.PAYLOAD) return null;
+  exchangeKeyForValue(type: number, data: unknown, [payload, context]: readonly unknown[]): unknown {
+    if (type === CONTEXT) return context;
+    if (type !== PAYLOAD) return null;
     if (typeof data !== 'string' || data === '') return payload;
     return typeof payload === 'object' && payload !== null ? Reflect.get(payload, data) : undefined;
   },
@@ -40,7 +47,6 @@ export class OperationFailedError extends codedError('HANDLER_FAILED') {}
 /** Token of the connection's name; nobody provides it but a module with one. */
 const TRANSPORT_CONNECTION = Symbol('TRANSPORT_CONNECTION');
 
-type TransportEvents = Record<string, never>;
 type TransportStatus = 'connected' | 'disconnected';
 
 /**
@@ -51,17 +57,16 @@ type TransportStatus = 'connected' | 'disconnected';
  * States: new → listening → closed; work is consumed only while it is listening.
  */
 @Injectable()
-export class ConcordatTransport
-  extends Server<TransportEvents, TransportStatus>
-  implements CustomTransportStrategy, ServiceHandlers
-{
-  override readonly transportId = CONCORDAT_TRANSPORT;
+export class ConcordatTransport implements ServiceHandlers {
+  readonly transportId = CONCORDAT_TRANSPORT;
   /** resolves when every handler is registered */
   readonly listening: Promise<void>;
   readonly notListening =
     'the handlers are not registered yet: connect the application to ConcordatTransport and call startAllMicroservices()';
   private markListening: () => void = () => undefined;
   private isServing = false;
+  private readonly handlers = new Map<string, MessageHandler>();
+  private readonly statuses = new ReplaySubject<TransportStatus>(1);
 
   constructor(
     @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
@@ -69,14 +74,18 @@ export class ConcordatTransport
     @Inject(ExternalContextCreator) private readonly contextCreator: ExternalContextCreator,
     @Optional() @Inject(TRANSPORT_CONNECTION) private readonly connectionName = DEFAULT_CONNECTION,
   ) {
-    super();
     this.listening = new Promise((resolve) => (this.markListening = resolve));
+  }
+
+  /** as that of any transport of Nest */
+  get status(): Observable<TransportStatus> {
+    return this.statuses.pipe(distinctUntilChanged());
   }
 
   listen(callback: (error?: unknown) => void): void {
     try {
       this.serve();
-      this._status$.next('connected');
+      this.statuses.next('connected');
       callback();
     } catch (error) {
       callback(error);
@@ -84,18 +93,18 @@ export class ConcordatTransport
   }
 
   /**
-   * Registers the operations of providers; then work is consumed. Also without a connected microservice; those of
-   * controllers need one.
+   * Registers the operations of providers and controllers; then work is consumed. It needs no connected microservice,
+   * but for controllers of request scope.
    */
   serve(): void {
     if (this.isServing) return;
     this.isServing = true;
-    this.registerProviders();
+    this.registerAll();
     this.markListening();
   }
 
   close(): void {
-    this._status$.next('disconnected');
+    this.statuses.next('disconnected');
   }
 
   on(): void {
@@ -106,22 +115,25 @@ export class ConcordatTransport
     throw new ParticipantConfigurationError('this transport wraps no client');
   }
 
-  override addHandler(
+  /**
+   * Called by Nest for the handlers of controllers. It hands every transport those that name none, too
+   * (`@MessagePattern('payments')`): they are no operations.
+   *
+   * @throws ParticipantConfigurationError for a second handler of an operation
+   */
+  addHandler(
     pattern: unknown,
     callback: MessageHandler,
-    isEventHandler = false,
-    extras: Record<string, unknown> = {},
+    _isEventHandler = false,
+    extras: Readonly<Record<PropertyKey, unknown>> = {},
   ): void {
-    const { connectionName = DEFAULT_CONNECTION } = extras as OperationExtras;
-    if (connectionName !== this.connectionName) return; // of another ConcordatModule in the application
-    if (typeof pattern === 'string' && this.messageHandlers.has(pattern)) {
-      throw new ParticipantConfigurationError(`there are two handlers of the operation "${pattern}"`);
-    }
-    super.addHandler(pattern, callback, isEventHandler, extras);
+    if (typeof pattern !== 'string' || !(OPERATION in extras)) return;
+    if (this.isServing) this.handlers.delete(pattern); // connected late: from now on Nest calls it
+    this.register(this.handlers, pattern, callback, extras);
   }
 
   operations(): readonly string[] {
-    return [...this.messageHandlers.keys()].sort();
+    return [...this.handlers.keys()].sort();
   }
 
   /**
@@ -130,7 +142,7 @@ export class ConcordatTransport
    * @throws ParticipantConfigurationError when a handler has the contract of another participant
    */
   check(participant: string): void {
-    for (const [operation, { extras }] of this.messageHandlers) {
+    for (const [operation, { extras }] of this.handlers) {
       const { participant: owner = participant } = (extras ?? {}) as OperationExtras;
       if (owner === participant) continue;
       throw new ParticipantConfigurationError(
@@ -141,7 +153,7 @@ export class ConcordatTransport
   }
 
   async handle({ operation, payload }: OperationCall, context: PostgresContext): Promise<unknown> {
-    const handler = this.messageHandlers.get(operation);
+    const handler = this.handlers.get(operation);
     if (!handler) throw new BranchRefusedError('UNKNOWN_OPERATION', `there is no operation "${operation}" here`);
     const { schema } = (handler.extras ?? {}) as OperationExtras;
     const valid = schema ? await validated(schema, payload) : payload;
@@ -153,24 +165,45 @@ export class ConcordatTransport
     }
   }
 
-  /** Nest registers the handlers of controllers; this registers those of plain providers. */
-  private registerProviders(): void {
-    for (const { instance, isNotMetatype, metatype } of this.discovery.getProviders()) {
-      if (isNotMetatype || !metatype || typeof instance !== 'object' || instance === null) continue;
-      const provider = instance as Record<string, (...parameters: unknown[]) => unknown>;
-      const prototype = Object.getPrototypeOf(provider) as object | null;
-      if (!prototype) continue;
-      for (const name of this.scanner.getAllMethodNames(prototype)) this.registerMethod(provider, name);
+  /** @throws ParticipantConfigurationError for an operation that nobody could serve */
+  private registerAll(): void {
+    for (const wrapper of this.discovery.getProviders()) this.registerMethods(wrapper, this.handlers);
+    // those that Nest has registered, because the transport is connected, are left to it
+    const ofControllers = new Map<string, MessageHandler>();
+    for (const wrapper of this.discovery.getControllers()) this.registerMethods(wrapper, ofControllers);
+    for (const [operation, handler] of ofControllers) {
+      if (!this.handlers.has(operation)) this.handlers.set(operation, handler);
     }
   }
 
-  private registerMethod(provider: Record<string, (...parameters: unknown[]) => unknown>, name: string): void {
-    const method = provider[name];
+  private registerMethods(wrapper: Wrapper, handlers: Map<string, MessageHandler>): void {
+    const { instance, isNotMetatype, metatype } = wrapper;
+    if (isNotMetatype || !metatype || typeof instance !== 'object' || instance === null) return;
+    const served = instance as Record<string, (...parameters: unknown[]) => unknown>;
+    const prototype = Object.getPrototypeOf(served) as object | null;
+    if (!prototype) return;
+    for (const name of this.scanner.getAllMethodNames(prototype)) this.registerMethod(wrapper, served, name, handlers);
+  }
+
+  private registerMethod(
+    wrapper: Wrapper,
+    served: Record<string, (...parameters: unknown[]) => unknown>,
+    name: string,
+    handlers: Map<string, MessageHandler>,
+  ): void {
+    const method = served[name];
     if (!method || Reflect.getMetadata(TRANSPORT_METADATA, method) !== CONCORDAT_TRANSPORT) return;
     const patterns = Reflect.getMetadata(PATTERN_METADATA, method) as string[];
     const extras = Reflect.getMetadata(PATTERN_EXTRAS_METADATA, method) as Record<string, unknown>;
+    if (isMadeAnew(wrapper)) {
+      if (patterns.every((pattern) => this.handlers.has(pattern))) return;
+      throw new ParticipantConfigurationError(
+        `${wrapper.name}.${name} is the handler of an operation, and Nest makes ${wrapper.name} anew for each request: ` +
+          'there is no request here. Give it the default scope, and what depends on the request to the method',
+      );
+    }
     const handler = this.contextCreator.create(
-      provider,
+      served,
       method,
       name,
       PARAM_ARGS_METADATA,
@@ -180,7 +213,21 @@ export class ConcordatTransport
       undefined,
       'rpc',
     );
-    for (const pattern of patterns) this.addHandler(pattern, handler, false, extras);
+    for (const pattern of patterns) this.register(handlers, pattern, handler, extras);
+  }
+
+  private register(
+    handlers: Map<string, MessageHandler>,
+    operation: string,
+    handler: MessageHandler,
+    extras: Readonly<Record<PropertyKey, unknown>>,
+  ): void {
+    const { connectionName = DEFAULT_CONNECTION } = extras as OperationExtras;
+    if (connectionName !== this.connectionName) return; // of another ConcordatModule in the application
+    if (handlers.has(operation)) {
+      throw new ParticipantConfigurationError(`there are two handlers of the operation "${operation}"`);
+    }
+    handlers.set(operation, Object.assign(handler, { extras }));
   }
 }
 

@@ -1,6 +1,6 @@
 import { PATH_METADATA } from '@nestjs/common/constants.js';
 import type { DiscoveryService } from '@nestjs/core';
-import { PATTERN_METADATA } from '@nestjs/microservices/constants.js';
+import { PATTERN_METADATA } from './nest-messages.js';
 
 /** A provider or a controller, as Nest knows it. */
 export type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];

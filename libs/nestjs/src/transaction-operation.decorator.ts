@@ -1,14 +1,15 @@
 import { Catch, SetMetadata, UseFilters, type ExceptionFilter } from '@nestjs/common';
-import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
-import { PARAM_ARGS_METADATA } from '@nestjs/microservices/constants.js';
 import { throwError, type Observable } from 'rxjs';
 import type { OperationContract, OperationTypes, StandardSchema } from '@concordat/client';
 import { BranchRefusedError, type PostgresContext } from '@concordat/participant';
 import type { ConnectionOptions } from './connection-name.js';
 import { CONNECTION_NAME } from './global/metadata.js';
+import { PARAM_ARGS_METADATA, markAsHandler, markPayloadAndContext } from './nest-messages.js';
 
 /** Names the transport, so that Nest's other transports ignore these handlers. */
 export const CONCORDAT_TRANSPORT = Symbol('CONCORDAT_TRANSPORT');
+/** Among the extras of a handler: it has this decorator. */
+export const OPERATION = Symbol('OPERATION');
 
 /** Checks and parses payloads: a Standard Schema, such as one of zod, valibot or arktype. */
 export type OperationSchema = StandardSchema;
@@ -70,16 +71,13 @@ export function TransactionOperation(
 ): MethodDecorator {
   const operation = typeof named === 'string' ? named : named.operation;
   const extras: OperationExtras = typeof named === 'string' ? options : extrasOf(named, options);
-  return (target, key, descriptor) => {
+  return (target, key, descriptor: PropertyDescriptor) => {
     const marked: unknown = Reflect.getMetadata(PARAM_ARGS_METADATA, target.constructor, key);
-    if (marked === undefined) {
-      Payload()(target, key, 0);
-      Ctx()(target, key, 1);
-    }
+    if (marked === undefined) markPayloadAndContext(target.constructor, key);
     if (extras.connectionName !== undefined)
       SetMetadata(CONNECTION_NAME, extras.connectionName)(target, key, descriptor);
     UseFilters(BranchRefusedFilter)(target, key, descriptor);
-    MessagePattern(operation, CONCORDAT_TRANSPORT as never, { ...extras })(target, key, descriptor);
+    markAsHandler(descriptor.value as object, operation, CONCORDAT_TRANSPORT, { ...extras, [OPERATION]: true });
   };
 }
 

@@ -1,6 +1,5 @@
 import type { OnModuleInit } from '@nestjs/common';
 import type { DiscoveryService, MetadataScanner } from '@nestjs/core';
-import { TRANSPORT_METADATA } from '@nestjs/microservices/constants.js';
 import {
   GlobalConfigurationError,
   type GlobalTransactionOptions,
@@ -16,6 +15,7 @@ import {
   watchFactory,
   type Wrapper,
 } from '../nest-instances.js';
+import { TRANSPORT_METADATA } from '../nest-messages.js';
 import { CONCORDAT_TRANSPORT } from '../transaction-operation.decorator.js';
 import { noModuleSentence, tokensOf } from './connection.js';
 import { GLOBAL_TRANSACTION, JOIN_GLOBAL_TRANSACTION, connectionNameOf } from './metadata.js';
