@@ -19,6 +19,6 @@ afterAll(async () => {
 describe('@Transactional() of nestjs-cls, with TypeORM and Drizzle', () => {
   it('joins global transactions without a change, and is local without one', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, [PROGRAM, server.url], { timeout: 50_000 });
-    expect(JSON.parse(stdout)).toHaveLength(5);
+    expect(JSON.parse(stdout)).toHaveLength(8);
   });
 });

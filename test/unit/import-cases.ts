@@ -224,6 +224,20 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['@nestjs/common', 'nestjs/grpc may import of packages'],
       ['../global/options.js', 'nestjs/grpc does not know nestjs'],
     ],
+    'typeorm/a.ts': [
+      ['@nestjs/typeorm'],
+      ['../global/options.js'],
+      ['typeorm', 'nestjs/typeorm may import of packages'],
+      ['@concordat/messaging', 'nestjs/typeorm does not know messaging'],
+    ],
+    'cls/a.ts': [
+      ['@nestjs-cls/transactional'],
+      ['../global/connection.js'],
+      ['nestjs-cls', 'nestjs/cls may import of packages'],
+    ],
+    'kysely/a.ts': [['kysely'], ['../global/options.js', 'nestjs/kysely does not know nestjs']],
+    'drizzle/a.ts': [['drizzle-orm'], ['../global/options.js', 'nestjs/drizzle does not know nestjs']],
+    'prisma/a.ts': [['@concordat/participant'], ['@prisma/client', 'nestjs/prisma may import no package']],
     'terminus/a.ts': [
       ['@nestjs/terminus'],
       ['../connection-name.js'],

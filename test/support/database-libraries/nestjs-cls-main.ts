@@ -11,13 +11,16 @@ const pool = new Pool({ connectionString: url, max: 4 });
 pool.on('error', () => undefined);
 const dataSource = new DataSource({ type: 'postgres', url, poolSize: 4, entities: [ITEM] });
 await dataSource.initialize();
+const stranger = new DataSource({ type: 'postgres', url, poolSize: 2, entities: [ITEM] });
+await stranger.initialize();
 const server = { url, directory: '', stop: async () => undefined };
 const joining = { postgres: dataSource, joining: [pool] };
-const system = await LibrarySystem.start(server, joining, [clsModule(dataSource, pool)]);
+const system = await LibrarySystem.start(server, joining, [clsModule(dataSource, stranger, pool)]);
 try {
   process.stdout.write(JSON.stringify(await runScenarios(system)));
 } finally {
   await dataSource.destroy();
+  await stranger.destroy();
   await pool.end();
   await system.stop();
 }

@@ -9,6 +9,7 @@ import {
 } from '@nestjs-cls/transactional';
 import { TransactionalAdapterDrizzleOrm } from '@nestjs-cls/transactional-adapter-drizzle-orm';
 import { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
+import { joiningAdapter } from '@concordat/nestjs/cls';
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import { ClsModule } from 'nestjs-cls';
 import type { Pool } from 'pg';
@@ -18,6 +19,8 @@ import { ITEM, item } from './tables.js';
 
 const CHANGED = 'changed its mind';
 const DRIZZLE = Symbol('DRIZZLE');
+/** a DataSource that the module does not know */
+const STRANGER = Symbol('STRANGER');
 
 /** An ordinary service: it speaks of nestjs-cls and TypeORM only. */
 @Injectable()
@@ -70,6 +73,36 @@ class Stock {
   }
 }
 
+/** The same with the adapter of `@concordat/nestjs/cls` around that for TypeORM. */
+@Injectable()
+class Invoices {
+  constructor(
+    @InjectTransactionHost('checked') private readonly host: TransactionHost<TransactionalAdapterTypeOrm>,
+    @InjectTransactionHost('stranger') private readonly stranger: TransactionHost<TransactionalAdapterTypeOrm>,
+  ) {}
+
+  @Transactional('checked')
+  async write(id: string): Promise<void> {
+    await this.host.tx.insert(ITEM, { id });
+  }
+
+  @Transactional('checked')
+  async writeAndNote(id: string, note: string): Promise<void> {
+    await this.write(id);
+    await this.note(note);
+  }
+
+  @Transactional('checked', Propagation.RequiresNew)
+  async note(id: string): Promise<void> {
+    await this.host.tx.insert(ITEM, { id });
+  }
+
+  @Transactional('stranger')
+  async writeElsewhere(id: string): Promise<void> {
+    await this.stranger.tx.insert(ITEM, { id });
+  }
+}
+
 @Module({})
 class Databases {}
 
@@ -77,14 +110,15 @@ class Databases {}
 class Services {}
 
 /** An application with nestjs-cls, as its documentation sets it up; nothing in it knows of global transactions. */
-export function clsModule(dataSource: DataSource, pool: Pool): DynamicModule {
+export function clsModule(dataSource: DataSource, stranger: DataSource, pool: Pool): DynamicModule {
   const databases: DynamicModule = {
     module: Databases,
     providers: [
       { provide: DataSource, useValue: dataSource },
+      { provide: STRANGER, useValue: stranger },
       { provide: DRIZZLE, useValue: drizzle({ client: pool }) },
     ],
-    exports: [DataSource, DRIZZLE],
+    exports: [DataSource, STRANGER, DRIZZLE],
   };
   const cls = ClsModule.forRoot({
     global: true,
@@ -98,12 +132,20 @@ export function clsModule(dataSource: DataSource, pool: Pool): DynamicModule {
         imports: [databases],
         adapter: new TransactionalAdapterDrizzleOrm({ drizzleInstanceToken: DRIZZLE }),
       }),
+      ...[['checked', DataSource] as const, ['stranger', STRANGER] as const].map(
+        ([connectionName, dataSourceToken]) =>
+          new ClsPluginTransactional({
+            connectionName,
+            imports: [databases],
+            adapter: joiningAdapter(new TransactionalAdapterTypeOrm({ dataSourceToken })),
+          }),
+      ),
     ],
   });
-  return { module: Services, imports: [cls], providers: [Orders, Stock] };
+  return { module: Services, imports: [cls], providers: [Orders, Stock, Invoices] };
 }
 
-type Scenario = (system: LibrarySystem, orders: Orders, stock: Stock) => Promise<void>;
+type Scenario = (system: LibrarySystem, orders: Orders, stock: Stock, invoices: Invoices) => Promise<void>;
 
 const fail = async (): Promise<never> => Promise.reject(new Error(CHANGED));
 const aborts = (work: Promise<unknown>): Promise<void> => assert.rejects(work, { message: CHANGED });
@@ -144,6 +186,38 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     );
     assert.equal(await system.items(), 'a=10');
   },
+  'has a RequiresNew of its own inside a transaction of the joining adapter': async (system, _, __, invoices) => {
+    await aborts(
+      system.run(async () => {
+        await invoices.write('b');
+        await invoices.writeAndNote('c', 'note');
+        await fail();
+      }),
+    );
+    assert.equal(await system.items(), 'a=10 note=0');
+  },
+  'joins with the joining adapter, and is local without a global transaction': async (system, _, __, invoices) => {
+    await system.run(() => invoices.write('b'));
+    await aborts(system.run(() => invoices.write('c').then(fail)));
+    await invoices.writeAndNote('d', 'e');
+    await invoices.writeElsewhere('f');
+    assert.equal(await system.items(), 'a=10 b=0 d=0 e=0 f=0');
+  },
+  'is refused by the joining adapter when its connection does not join, also when that is caught': async (
+    system,
+    _,
+    __,
+    invoices,
+  ) => {
+    const refused = { code: 'GLOBAL_CONFIGURATION', message: /give ConcordatModule the pool or DataSource/ };
+    await assert.rejects(
+      system.run(() => invoices.writeElsewhere('b')),
+      refused,
+    );
+    const hidden = system.run(() => assert.rejects(invoices.writeElsewhere('b'), refused));
+    await assert.rejects(hidden, { code: 'ROLLBACK_ONLY' });
+    assert.equal(await system.items(), 'a=10');
+  },
   'is purely local without a global transaction': async (system, orders, stock) => {
     await orders.place('b');
     await stock.reserve('c');
@@ -156,9 +230,10 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
 export async function runScenarios(system: LibrarySystem): Promise<string[]> {
   const orders = system.app.get(Orders, { strict: false });
   const stock = system.app.get(Stock, { strict: false });
+  const invoices = system.app.get(Invoices, { strict: false });
   for (const scenario of Object.values(SCENARIOS)) {
     await system.reset();
-    await scenario(system, orders, stock);
+    await scenario(system, orders, stock, invoices);
   }
   return Object.keys(SCENARIOS);
 }

@@ -1,5 +1,5 @@
-import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
-import { joinSources, type GlobalTransactions, type Leave } from '@concordat/participant';
+import type { OnApplicationBootstrap, OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
+import { checkLibraries, joinSources, type GlobalTransactions, type Leave } from '@concordat/participant';
 import type { ConcordatParticipant } from '../concordat-participant.service.js';
 import type { ConcordatOptions } from './options.js';
 
@@ -7,7 +7,7 @@ import type { ConcordatOptions } from './options.js';
  * Lets the database libraries of the service join: its DataSource and pools work on the session of the running global
  * transaction, or of the branch whose one-shot handler runs, and are the user's own everywhere else.
  */
-export class DatabaseJoiner implements OnModuleInit, OnApplicationShutdown {
+export class DatabaseJoiner implements OnModuleInit, OnApplicationBootstrap, OnApplicationShutdown {
   private leave: Leave = () => undefined;
 
   constructor(
@@ -23,6 +23,11 @@ export class DatabaseJoiner implements OnModuleInit, OnApplicationShutdown {
       onOutsideUse: (sentence) => logger.warn(sentence),
       logger,
     });
+  }
+
+  /** @throws GlobalConfigurationError */
+  async onApplicationBootstrap(): Promise<void> {
+    await checkLibraries(this.options.joining);
   }
 
   onApplicationShutdown(): void {

@@ -22,6 +22,7 @@ export type {
   SslMode,
 } from './settings.js';
 export {
+  Asking,
   isWithin,
   joinDataSource,
   joinPool,

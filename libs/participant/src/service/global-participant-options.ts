@@ -3,6 +3,7 @@ import type { Token } from '@concordat/client';
 import { GlobalConfigurationError, type Destination } from '../global/index.js';
 import { bothBuses, directBus, kafkaBus, type BusFactory, type KafkaBusOptions } from './buses.js';
 import type { ParticipantServiceOptions } from './options.js';
+import type { DatabaseLibrary } from './database-library.js';
 import { settingsOf, type DataSource, type Pool, type PostgresSource } from './postgres-source.js';
 
 /** What a service says of itself to take part in global transactions, with or without a framework. */
@@ -25,8 +26,11 @@ export interface GlobalParticipantOptions extends Omit<
   readonly tls?: TlsOption;
   /** the service's database: a TypeORM `DataSource`, a `pg.Pool`, or settings with `connectionString` or `connection` */
   readonly postgres: PostgresSource;
-  /** further pools and DataSources of the same database, whose work in a global transaction is to be part of it */
-  readonly joining?: readonly (Pool | DataSource)[];
+  /**
+   * further pools and DataSources of the same database, whose work in a global transaction is to be part of it; and
+   * libraries, of which the start checks that they use one of these
+   */
+  readonly joining?: readonly (Pool | DataSource | DatabaseLibrary)[];
   /**
    * who is given the context of a transaction, as addressed: `host[:port]`, a Kafka topic, a queue. Everybody on the
    * list must join: a call without a proof dooms the transaction. Default: nobody

@@ -7,6 +7,7 @@ export {
   type DirectBusOptions,
   type KafkaBusOptions,
 } from './buses.js';
+export { checkLibraries, type DatabaseLibrary } from './database-library.js';
 export {
   checkGlobalParticipantOptions,
   serviceOptionsOf,

@@ -1,6 +1,7 @@
 import type { Logger } from '@concordat/foundation';
 import { GlobalConfigurationError } from '../global/index.js';
 import { joinDataSource, joinPool, type CurrentWork, type JoiningOptions, type Leave } from '../postgres/index.js';
+import { isDatabaseLibrary, type DatabaseLibrary } from './database-library.js';
 import {
   isDataSource,
   isPool,
@@ -12,7 +13,7 @@ import {
 
 export interface Sources {
   readonly postgres: PostgresSource;
-  readonly joining?: readonly (Pool | DataSource)[];
+  readonly joining?: readonly (Pool | DataSource | DatabaseLibrary)[];
 }
 
 export interface JoiningSourcesOptions extends JoiningOptions {
@@ -32,8 +33,8 @@ export function joinSources(
   current: CurrentWork,
   { logger, ...options }: JoiningSourcesOptions,
 ): Leave {
-  const sources = isDataSource(postgres) || isPool(postgres) ? [postgres, ...joining] : joining;
-  const unique = [...new Set(sources)];
+  const further = joining.flatMap((one) => (isDatabaseLibrary(one) ? (one.source ?? []) : one));
+  const unique = [...new Set(isDataSource(postgres) || isPool(postgres) ? [postgres, ...further] : further)];
   if (logger) for (const source of unique) reportDifferences(source, logger);
   const leaves = unique.map((source) => join(source, current, options));
   return () => {

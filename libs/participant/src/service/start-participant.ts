@@ -8,6 +8,7 @@ import {
   serviceOptionsOf,
   type GlobalParticipantOptions,
 } from './global-participant-options.js';
+import { checkLibraries } from './database-library.js';
 import type { ParticipantHealth } from './health.js';
 import { joinSources } from './joined-sources.js';
 import { ParticipantService, type ServiceHandlers } from './participant-service.js';
@@ -72,7 +73,7 @@ export async function startParticipant(options: StartParticipantOptions): Promis
   };
   service.start();
   try {
-    await Promise.race([service.ready, fatal]);
+    await Promise.race([checkLibraries(options.joining).then(() => service.ready), fatal]);
   } catch (error) {
     await stop();
     throw error;

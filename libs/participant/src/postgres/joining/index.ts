@@ -1,3 +1,4 @@
+export { Asking } from './asking.js';
 export { isWithin, type CurrentWork, type JoinableWork, type NestedWork } from './joinable-work.js';
 export { joinDataSource } from './join-data-source.js';
 export { joinPool } from './join-pool.js';

@@ -3,6 +3,7 @@ import type { CustomTypesConfig } from 'pg';
 import type { DataSource, QueryRunner } from 'typeorm';
 import { ParticipantConfigurationError } from '../../runtime/errors.js';
 import { PARTICIPANT_PACKAGE } from '../../runtime/one-copy.js';
+import { noteAsked } from './asking.js';
 import { deferCommitEvents } from './commit-events.js';
 import type { CurrentWork, JoinableWork } from './joinable-work.js';
 import { JoinedClient } from './joined-client.js';
@@ -47,6 +48,7 @@ export function joinDataSource(
   const driver = dataSource.driver as unknown as ConnectingDriver;
   const outside = onOutsideUse && new OutsideUse(current, onOutsideUse);
   const joined = (original: () => Promise<Connection>) => async (): Promise<Connection> => {
+    noteAsked();
     const work = binding.getStore() ?? current();
     if (!work) {
       const connection = await original();

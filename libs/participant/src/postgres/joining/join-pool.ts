@@ -1,5 +1,6 @@
 import { guarded } from '@concordat/foundation';
 import type { CustomTypesConfig, Pool, PoolClient } from 'pg';
+import { noteAsked } from './asking.js';
 import type { CurrentWork } from './joinable-work.js';
 import { JoinedClient } from './joined-client.js';
 import { OutsideUse, type JoiningOptions } from './outside-use.js';
@@ -37,6 +38,7 @@ export function joinPool(pool: Pool, current: CurrentWork, { onOutsideUse }: Joi
   const { types } = (pool as PoolInternals).options ?? {};
   const leave = replaceMethod(pool, 'connect', (connect) => {
     function joiningConnect(callback?: ConnectCallback): Promise<PoolClient> | undefined {
+      noteAsked();
       const work = pool.ending ? undefined : current();
       if (!work) return (connect as Connect)(callback);
       const joined = new JoinedClient(work, { types, current });

@@ -1,0 +1,1 @@
+export * from './joining-adapter.js';
