@@ -1,10 +1,11 @@
+import type { Hash } from './hash-tree.js';
 import type { MessageKey } from './key-set.js';
 
 /** Batches that are remembered: their records arrive soon after each other. */
 const MAXIMUM_BATCHES = 1_024;
 
 interface KnownBatch {
-  readonly root: Buffer;
+  readonly root: Hash;
   readonly key: MessageKey;
 }
 
@@ -23,12 +24,12 @@ export class KnownBatches {
    * @param name with its signature
    * @param key that is trusted now: what another key of the same id has signed does not count
    */
-  hasRoot(name: string, root: Buffer, key: MessageKey): boolean | undefined {
+  hasRoot(name: string, root: Hash, key: MessageKey): boolean | undefined {
     const known = this.batches.get(name);
-    return known?.key === key ? known.root.equals(root) : undefined;
+    return known?.key === key ? known.root === root : undefined;
   }
 
-  remember(name: string, root: Buffer, key: MessageKey): void {
+  remember(name: string, root: Hash, key: MessageKey): void {
     this.batches.delete(name);
     this.batches.set(name, { root, key });
     if (this.batches.size <= this.maximum) return;

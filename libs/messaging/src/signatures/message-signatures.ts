@@ -12,14 +12,16 @@ import type {
 import { SignatureSetupError } from '../contract/errors.js';
 import { objectionTo } from '../contract/permissions.js';
 import type { Topic } from '../contract/topics.js';
-import { hashTree, MAXIMUM_LEAVES, rootFrom, sha256 } from './hash-tree.js';
+import { hashOf, hashTree, MAXIMUM_LEAVES, rootFrom, type Hash } from './hash-tree.js';
 import { parseKeySet, speaksFor, type MessageKey } from './key-set.js';
 import { KnownBatches } from './known-batches.js';
 import type { SignatureMode, SignatureSettings } from './settings.js';
 import {
+  bytesOf,
   headerInBatch,
   headerOfRecord,
   MAXIMUM_HEADER_BYTES,
+  nameOfBatch,
   parseSignatureHeader,
   SIGNATURE_HEADER,
   type SignatureHeader,
@@ -180,21 +182,23 @@ export class MessageSignatures implements MessageAuthenticity {
     if (records.length === 1) {
       return [headerOfRecord(origin, signatureOf(key, this.contentOf(RECORD_ALONE, origin, record!)))];
     }
-    const tree = hashTree(records.map((one) => sha256(this.contentOf(RECORD_IN_BATCH, origin, one))));
+    const tree = hashTree(records.map((one) => hashOf(this.contentOf(RECORD_IN_BATCH, origin, one))));
     const signature = signatureOf(key, this.rootContentOf(origin, records.length, tree.root));
-    return tree.proofs.map((proof) => headerInBatch({ ...origin, count: records.length, signature }, proof));
+    const name = nameOfBatch(origin, records.length, signature);
+    return tree.proofs.map((proof) => headerInBatch(name, proof));
   }
 
-  private fits({ batch, signature, ...origin }: SignatureHeader, record: SignedRecord, key: MessageKey): boolean {
-    if (!batch) return isSignature(key, this.contentOf(RECORD_ALONE, origin, record), signature);
+  private fits(header: SignatureHeader, record: SignedRecord, key: MessageKey): boolean {
+    const { batch, signature } = header;
+    if (!batch) return isSignature(key, this.contentOf(RECORD_ALONE, header, record), signature);
     if (key.algorithm !== 'ed25519') return false;
     const { count, proof, name } = batch;
-    const root = rootFrom(sha256(this.contentOf(RECORD_IN_BATCH, origin, record)), proof, count);
+    const root = rootFrom(hashOf(this.contentOf(RECORD_IN_BATCH, header, record)), proof, count);
     if (!root) return false;
     // of a batch that is known, garbage costs hashes only
     const isKnown = this.knownBatches.hasRoot(name, root, key);
     if (isKnown !== undefined) return isKnown;
-    if (!isSignature(key, this.rootContentOf(origin, count, root), signature)) return false;
+    if (!isSignature(key, this.rootContentOf(header, count, root), signature)) return false;
     this.knownBatches.remember(name, root, key);
     return true;
   }
@@ -208,9 +212,9 @@ export class MessageSignatures implements MessageAuthenticity {
     return Buffer.concat([Buffer.from(head), value ?? EMPTY]);
   }
 
-  private rootContentOf({ id, sender, signedAt }: SignatureOrigin, count: number, root: Buffer): Buffer {
+  private rootContentOf({ id, sender, signedAt }: SignatureOrigin, count: number, root: Hash): Buffer {
     const head = `${BATCH}\0${this.options.cluster}\0${id}\0${sender}\0${signedAt}\0${count}\0`;
-    return Buffer.concat([Buffer.from(head), root]);
+    return Buffer.concat([Buffer.from(head), Buffer.from(root, 'latin1')]);
   }
 }
 
@@ -219,7 +223,9 @@ function signatureOf(key: SigningKey, content: Buffer): Buffer {
   return createHmac('sha256', key.signer).update(content).digest();
 }
 
-function isSignature(key: MessageKey, content: Buffer, signature: Buffer): boolean {
+function isSignature(key: MessageKey, content: Buffer, text: string): boolean {
+  const signature = bytesOf(text);
+  if (!signature) return false;
   if (key.algorithm === 'ed25519') return signature.length === 64 && verify(null, content, key.verifier, signature);
   const right = createHmac('sha256', key.verifier).update(content).digest();
   return signature.length === right.length && timingSafeEqual(signature, right);

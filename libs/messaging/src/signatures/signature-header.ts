@@ -24,28 +24,31 @@ export interface SignatureOrigin {
   readonly signedAt: string;
 }
 
-/** Records that are signed together. */
-export interface BatchSignature extends SignatureOrigin {
-  readonly count: number;
-  readonly signature: Buffer;
+export interface SignatureHeader extends SignatureOrigin {
+  /** of the record, or of the root of its batch, in base64url */
+  readonly signature: string;
+  /** undefined: the record is signed alone */
+  readonly batch: RecordInBatch | undefined;
 }
 
-export interface SignatureHeader extends SignatureOrigin {
-  /** of the record, or of the root of its batch */
-  readonly signature: Buffer;
-  /** undefined: the record is signed alone */
-  readonly batch:
-    { readonly count: number; readonly proof: Proof; /** the same for all of it */ readonly name: string } | undefined;
+export interface RecordInBatch {
+  readonly count: number;
+  readonly proof: Proof;
+  /** of the batch, with its signature: the same for all of its records */
+  readonly name: string;
 }
 
 export function headerOfRecord({ id, sender, signedAt }: SignatureOrigin, signature: Buffer): string {
   return `1;${id};${sender};${signedAt};${signature.toString('base64url')}`;
 }
 
-export function headerInBatch(batch: BatchSignature, { index, path }: Proof): string {
-  const { id, sender, signedAt, count, signature } = batch;
-  const signed = `2;${id};${sender};${signedAt};${count};${signature.toString('base64url')}`;
-  return `${signed};${index};${path.toString('base64url')}`;
+/** What the headers of a batch begin with: its name. */
+export function nameOfBatch({ id, sender, signedAt }: SignatureOrigin, count: number, signature: Buffer): string {
+  return `2;${id};${sender};${signedAt};${count};${signature.toString('base64url')}`;
+}
+
+export function headerInBatch(name: string, { index, path }: Proof): string {
+  return `${name};${index};${Buffer.from(path, 'latin1').toString('base64url')}`;
 }
 
 /** Undefined without a header; null for one of another form. There is one text for each content. */
@@ -54,22 +57,27 @@ export function parseSignatureHeader(header: RecordHeader): SignatureHeader | nu
   if (typeof header !== 'string' && !Buffer.isBuffer(header)) return null; // several of one name
   if (header.length > MAXIMUM_HEADER_BYTES) return null;
   const text = header.toString('latin1');
-  const [, id, sender, signedAt, ...rest] = ALONE.exec(text) ?? IN_BATCH.exec(text) ?? [];
-  if (id === undefined || sender === undefined || signedAt === undefined) return null;
-  const origin = { id, sender, signedAt };
-  if (rest.length === 1) {
-    const signature = bytesOf(rest[0]!);
-    return signature ? { ...origin, signature, batch: undefined } : null;
-  }
-  const [count, index] = [Number(rest[0]), Number(rest[2])];
-  const [signature, path] = [bytesOf(rest[1]!), bytesOf(rest[3]!)];
-  if (!signature || !path || count > MAXIMUM_LEAVES || index >= count) return null;
-  const name = text.slice(0, text.length - rest[2]!.length - rest[3]!.length - 2);
-  return { ...origin, signature, batch: { count, proof: { index, path }, name } };
+  return text.startsWith('2') ? parseInBatch(text) : parseAlone(text);
+}
+
+function parseAlone(text: string): SignatureHeader | null {
+  const [, id, sender, signedAt, signature] = ALONE.exec(text) ?? [];
+  if (id === undefined || sender === undefined || signedAt === undefined || signature === undefined) return null;
+  return { id, sender, signedAt, signature, batch: undefined };
+}
+
+function parseInBatch(text: string): SignatureHeader | null {
+  const [, id, sender, signedAt, counted, signature, place, hashes] = IN_BATCH.exec(text) ?? [];
+  if (id === undefined || sender === undefined || signedAt === undefined || signature === undefined) return null;
+  if (place === undefined || hashes === undefined) return null;
+  const [count, index, path] = [Number(counted), Number(place), bytesOf(hashes)];
+  if (!path || count > MAXIMUM_LEAVES || index >= count) return null;
+  const name = text.slice(0, text.length - place.length - hashes.length - 2);
+  return { id, sender, signedAt, signature, batch: { count, proof: { index, path: path.toString('latin1') }, name } };
 }
 
 /** Undefined when the unused bits of the last character are set: that would be a second text for the same bytes. */
-function bytesOf(text: string): Buffer | undefined {
+export function bytesOf(text: string): Buffer | undefined {
   const bytes = Buffer.from(text, 'base64url');
   return bytes.toString('base64url') === text ? bytes : undefined;
 }

@@ -185,7 +185,7 @@ describe('batches that are known', () => {
   it('are bounded, and the oldest are forgotten first', () => {
     const [key, other] = [{} as MessageKey, {} as MessageKey];
     const known = new KnownBatches(2);
-    const [root, wrong] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
+    const [root, wrong] = ['root', 'another'];
     for (const name of ['a', 'b', 'a', 'c']) known.remember(name, root, key);
     expect(['a', 'b', 'c'].map((name) => known.hasRoot(name, root, key))).toEqual([true, undefined, true]);
     expect([known.hasRoot('a', wrong, key), known.hasRoot('a', root, other)]).toEqual([false, undefined]);
