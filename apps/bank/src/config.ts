@@ -7,6 +7,7 @@ import {
   clientTlsPaths,
   deepFreeze,
   failpointVariable,
+  isCoordinatorUrl,
   oneOf,
   readVariables,
   wholeNumber,
@@ -75,7 +76,7 @@ const MAXIMUM_TIMEOUT_MS = 3_600_000;
 
 function parseCoordinators(text: string): string[] | undefined {
   const urls = text.split(',').map((url) => url.trim());
-  return urls.every((url) => URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) ? urls : undefined;
+  return urls.every(isCoordinatorUrl) ? urls : undefined;
 }
 
 function variable<Value>(description: Variable<Value>): Variable<Value> {
@@ -95,6 +96,7 @@ export const VARIABLES = {
   KAFKA_BROKERS: variable({ default: null, ...ADDRESS_LIST }),
   CONCORDAT_COORDINATORS: variable({
     default: null,
+    isSecret: true, // a wrong one may have a password
     expected: 'http://host:port or https://host:port of coordinators, separated by commas',
     parse: parseCoordinators,
   }),

@@ -7,6 +7,7 @@ import {
   clientTlsPaths,
   deepFreeze,
   failpointVariable,
+  isCoordinatorUrl,
   oneOf,
   readVariables,
   type Address,
@@ -73,6 +74,7 @@ export const VARIABLES = {
   }),
   CONCORDAT_COORDINATORS: variable({
     default: undefined,
+    isSecret: true, // a wrong one may have a password
     expected: 'http://host:port or https://host:port of coordinators, separated by commas',
     parse: parseCoordinators,
   }),
@@ -99,16 +101,12 @@ function variable<Value>(description: Variable<Value>): Variable<Value> {
 }
 
 function parseHttpUrl(text: string): string | undefined {
-  return parseUrl(text, /^http:$/);
-}
-
-function parseUrl(text: string, protocols: RegExp): string | undefined {
-  return URL.canParse(text) && protocols.test(new URL(text).protocol) ? text.replace(/\/$/, '') : undefined;
+  return URL.canParse(text) && new URL(text).protocol === 'http:' ? text.replace(/\/$/, '') : undefined;
 }
 
 function parseCoordinators(text: string): string[] | undefined {
-  const urls = text.split(',').map((url) => parseUrl(url.trim(), /^https?:$/));
-  return urls.every((url) => url !== undefined) ? urls : undefined;
+  const urls = text.split(',').map((url) => url.trim().replace(/\/$/, ''));
+  return urls.every(isCoordinatorUrl) ? urls : undefined;
 }
 
 /** Reads the environment of one of the services. Reports all problems at once. */

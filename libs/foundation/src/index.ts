@@ -13,6 +13,7 @@ export * from './certificates/watched-certificates.js';
 export * from './clock.js';
 export * from './coded-error.js';
 export * from './connection-limit.js';
+export * from './coordinator-url.js';
 export * from './embedded-postgres.js';
 export * from './environment.js';
 export * from './failpoints.js';

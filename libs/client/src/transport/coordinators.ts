@@ -47,6 +47,12 @@ export class Coordinators {
 
 /** @returns without a slash at the end */
 function parseUrl(text: string): string {
+  // first of all, because the other errors show the text
+  if (/@/.test(text)) {
+    throw new ClientOptionError(
+      'coordinators: a URL must not carry a password; send it in a header (option "headers")',
+    );
+  }
   let url: URL;
   try {
     url = new URL(text);
@@ -55,11 +61,6 @@ function parseUrl(text: string): string {
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw new ClientOptionError(`coordinators: "${text}" must begin with http:// or https://`);
-  }
-  if (url.username !== '' || url.password !== '') {
-    throw new ClientOptionError(
-      'coordinators: a URL must not carry a password; send it in a header (option "headers")',
-    );
   }
   if (url.search !== '' || url.hash !== '') {
     throw new ClientOptionError(`coordinators: "${text}" must end with the path, without "?" and "#"`);

@@ -295,6 +295,10 @@ describe('ConcordatModule', () => {
     ],
     [{ coordinators: ['http://127.0.0.1:8081/v1'] }, 'leave out what begins with /v1'],
     [{ coordinators: ['localhost:8081'] }, 'coordinators has "localhost:8081"'],
+    [
+      { coordinators: ['http://me:secret@x'] },
+      'coordinators has a URL with a user or a password (give a token instead)',
+    ],
     [{ link: 'carrier-pigeon' }, 'use direct, kafka or both'],
     [{ link: 'both', bus: undefined }, 'link is "both" and kafka is missing'],
     [{ postgres: undefined }, 'postgres is missing'],

@@ -62,6 +62,11 @@ describe('the key of the cluster', () => {
       'set the option contextKey',
     ],
     ['belongs to no URL', { coordinators: ['127.0.0.1:8081'] }, 'use URLs such as'],
+    [
+      'belongs to a URL with a password',
+      { coordinators: ['http://me:canary@127.0.0.1:8081'] },
+      'coordinators has a URL with a user or a password',
+    ],
     ['can be guessed', { contextKey: 'canary' }, 'contextKey has 6 characters; use at least 16 random ones'],
     [
       'can be guessed in the environment',

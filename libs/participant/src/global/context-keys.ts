@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { WatchedFile, silentLogger, type Logger } from '@concordat/foundation';
+import { WatchedFile, isCoordinatorUrl, shownUrl, silentLogger, type Logger } from '@concordat/foundation';
 import { GlobalConfigurationError } from './errors.js';
 
 /** The variable that sets the key where the options do not. */
@@ -113,8 +113,8 @@ function faultOf(keys: readonly string[]): string | undefined {
 }
 
 function isLoopback(url: string): boolean {
-  if (!URL.canParse(url)) {
-    throw new GlobalConfigurationError(`coordinators has "${url}"; use URLs such as http://127.0.0.1:8081`);
+  if (!isCoordinatorUrl(url)) {
+    throw new GlobalConfigurationError(`coordinators has ${shownUrl(url)}; use URLs such as http://127.0.0.1:8081`);
   }
   const { hostname } = new URL(url);
   return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname);

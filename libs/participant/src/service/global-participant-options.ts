@@ -1,4 +1,4 @@
-import type { TlsOption } from '@concordat/foundation';
+import { isCoordinatorUrl, shownUrl, type TlsOption } from '@concordat/foundation';
 import type { Token } from '@concordat/client';
 import { GlobalConfigurationError, type Destination } from '../global/index.js';
 import { bothBuses, directBus, kafkaBus, type BusFactory, type KafkaBusOptions } from './buses.js';
@@ -134,8 +134,8 @@ export function checkGlobalParticipantOptions(
     const what = coordinators === undefined ? 'missing' : Array.isArray(coordinators) ? 'empty' : 'no list';
     refuse(`coordinators is ${what}; give the URL of at least one, such as ["${COORDINATOR}"] (npx concordat dev)`);
   }
-  const wrong = coordinators.find((url) => !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol));
-  if (wrong !== undefined) refuse(`coordinators has "${wrong}"; use URLs such as ${COORDINATOR}`);
+  const wrong = coordinators.find((url) => !isCoordinatorUrl(url));
+  if (wrong !== undefined) refuse(`coordinators has ${shownUrl(wrong)}; use URLs such as ${COORDINATOR}`);
   const tooLong = coordinators.find((url) => /\/v1(\/|$)/.test(new URL(url).pathname));
   if (tooLong !== undefined)
     refuse(`coordinators has "${tooLong}"; leave out what begins with /v1, as in ${COORDINATOR}`);
