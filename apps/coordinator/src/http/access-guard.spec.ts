@@ -259,6 +259,26 @@ describe('a stream of events', () => {
     responses[1]!.destroy();
   });
 
+  it('leaves room for those of others: a principal has half of them at most', async () => {
+    const small = await createTestNode({ ...secured.environment, CONCORDAT_MAX_CONNECTIONS: '16' }); // 8 streams
+    const base = await small.listen();
+    const open = async (bearer: Bearer) => {
+      const call = httpRequest(`${base}/v1/events`, { headers: secured.header(bearer), agent: false });
+      call.end();
+      const [response] = (await once(call, 'response')) as [IncomingMessage];
+      return response;
+    };
+    const taken = await Promise.all(Array.from({ length: 4 }, () => open('alice')));
+    const refused = await open('alice');
+    let body = '';
+    for await (const chunk of refused.setEncoding('utf8')) body += String(chunk);
+    expect([refused.statusCode, body]).toEqual([503, expect.stringContaining('4 event streams of this principal')]);
+    taken.push(await open('bob'), await open('watcher'));
+    expect(new Set(taken.map(({ statusCode }) => statusCode))).toEqual(new Set([200]));
+    for (const response of taken) response.destroy();
+    await small.app.close();
+  });
+
   it('gets nothing more when the file has its token no longer, or says something else of it', async () => {
     const own = await Secured.create();
     const other = await createTestNode(own.environment);

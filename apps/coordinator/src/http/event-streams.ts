@@ -15,7 +15,10 @@ import { isVisible, type Access } from '../transactions/access.js';
 import { wallTime } from '../auth/wall-time.js';
 import { OverloadedError, TransactionNotFoundError } from '../transactions/errors.js';
 
-/** Streams per node; never more than half of its connections either. More are refused with `OVERLOADED`. */
+/**
+ * Streams per node; never more than half of its connections either, and half of that for one principal. More are
+ * refused with `OVERLOADED`.
+ */
 const MAXIMUM_STREAMS = 1_000;
 /** A client that reads nothing for this long while data waits is disconnected; it resumes with Last-Event-ID. */
 const STALLED_MS = 30_000;
@@ -28,6 +31,8 @@ const FIRST_STATE_WAIT_MS = 1_000;
 
 /** Who reads a stream. */
 export interface StreamReader {
+  /** undefined: nobody is asked */
+  readonly principal: string | undefined;
   /** what it may see */
   readonly access: Access | undefined;
   /** when its credential ends, and with it the stream; milliseconds since 1970 */
@@ -37,7 +42,7 @@ export interface StreamReader {
 }
 
 /** Without authentication. */
-const ANYBODY: StreamReader = { access: undefined, expiresAt: undefined };
+const ANYBODY: StreamReader = { principal: undefined, access: undefined, expiresAt: undefined };
 
 interface Stream {
   readonly reply: FastifyReply;
@@ -94,7 +99,7 @@ export class EventStreams implements BeforeApplicationShutdown {
    * @throws OverloadedError
    */
   openAll(reply: FastifyReply, lastEventId: number | undefined, reader = ANYBODY): void {
-    this.refuseTooMany();
+    this.refuseTooMany(reader);
     const stream = createStream(reply, reader, undefined, lastEventId ?? -1);
     writeHead(reply);
     this.add(stream);
@@ -108,7 +113,7 @@ export class EventStreams implements BeforeApplicationShutdown {
    * @throws OverloadedError
    */
   openOne(reply: FastifyReply, state: TransactionView, reader = ANYBODY): void {
-    this.refuseTooMany();
+    this.refuseTooMany(reader);
     const stream = createStream(reply, reader, state.id, -1);
     writeHead(reply);
     this.add(stream);
@@ -168,12 +173,25 @@ export class EventStreams implements BeforeApplicationShutdown {
     this.closeAll();
   }
 
-  private refuseTooMany(): void {
+  private refuseTooMany({ principal }: StreamReader): void {
     const limit = this.maximumStreams;
-    if (this.streams.size < limit) return;
-    throw new OverloadedError(`this node serves ${limit} event streams already; use another one`, {
-      details: { limit },
+    if (this.streams.size >= limit) {
+      throw new OverloadedError(`this node serves ${limit} event streams already; use another one`, {
+        details: { limit },
+      });
+    }
+    // one principal leaves room for others
+    const ofOne = Math.ceil(limit / 2);
+    if (principal === undefined || this.streams.size < ofOne || this.countOf(principal) < ofOne) return;
+    throw new OverloadedError(`this node serves ${ofOne} event streams of this principal already; use another one`, {
+      details: { limit: ofOne },
     });
+  }
+
+  private countOf(principal: string): number {
+    let count = 0;
+    for (const { reader } of this.streams) if (reader.principal === principal) count++;
+    return count;
   }
 
   private add(stream: Stream): void {

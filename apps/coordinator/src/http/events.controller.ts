@@ -48,8 +48,8 @@ export class EventsController {
 }
 
 function readerOf(request: FastifyRequest): StreamReader {
-  const { expiresAt, counts } = request.principal ?? {};
-  return { access: readAccessOf(request), expiresAt, counts };
+  const { id: principal, expiresAt, counts } = request.principal ?? {};
+  return { principal, access: readAccessOf(request), expiresAt, counts };
 }
 
 function parseLastEventId(request: FastifyRequest): number | undefined {
