@@ -35,6 +35,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'libs/foundation/src/certificates/tls-option.ts': 'whether a certificate is valid at this moment',
   'libs/raft/src/transport/grpc-transport.ts': 'whether a certificate is valid at this moment',
   'libs/raft/src/transport/incoming-streams.ts': 'tells peers what the clock says, so that they can compare',
+  'libs/messaging/src/kafka/security.ts': 'whether a certificate is valid at this moment',
   'libs/messaging/src/kafka/produce-request.ts': 'the time of a record in Kafka, which nobody reads',
   'libs/messaging/src/signatures/message-signatures.ts':
     'whether a key has ended, and how old an announcement is: compared with a clock of another machine (security.md)',

@@ -121,7 +121,7 @@ const createConfiguredBus: CreateBus = (config, logger, direct, audit) => {
     topicPrefix,
     logger,
     ...(signatures && { signatures }),
-    ...kafkaSecurityOptions(config.kafkaSecurity, logger),
+    ...kafkaSecurityOptions(config.kafkaSecurity, logger, true), // `NodeCertificates` does
   });
   return direct ? new BothRoads(direct.bus, kafka, logger) : kafka;
 };

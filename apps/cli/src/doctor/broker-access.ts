@@ -23,7 +23,7 @@ export function brokerAccess(environment: Environment, isTlsAsked: boolean): Bro
   checkKafka(values, given, problems);
   if (problems.length === 0) {
     type Values = Parameters<typeof kafkaSecurity>[0];
-    return { ok: true, security: kafkaSecurityOptions(kafkaSecurity(values as Values), silentLogger) };
+    return { ok: true, security: kafkaSecurityOptions(kafkaSecurity(values as Values), silentLogger, true) };
   }
   return {
     ok: false,

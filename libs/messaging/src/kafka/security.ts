@@ -1,4 +1,11 @@
-import { readPrivateFile, type FileKind, type Logger } from '@concordat/foundation';
+import {
+  CertificateError,
+  readPrivateFile,
+  SystemClock,
+  WatchedCertificates,
+  type FileKind,
+  type Logger,
+} from '@concordat/foundation';
 import type { KafkaMessageBusOptions } from './kafka-client.js';
 
 export const SASL_MECHANISMS = ['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer'] as const;
@@ -27,15 +34,35 @@ type Options = Pick<KafkaMessageBusOptions, 'ssl' | 'sasl'>;
 
 /**
  * TLS and SASL for the bus. Its client reads the members for each connection, so a file that has changed counts from the
- * next one on. What cannot be read then is logged, and the last content stays.
+ * next one on. What cannot be read then is logged, and the last content stays. The end of the certificate is among the
+ * metrics of a participant (`certificateExpirySeconds`), and the log warns of it 30 days before.
+ *
+ * @param isWatched whether somebody else looks at the end of the certificate
  */
-export function kafkaSecurityOptions(security: KafkaSecurity | undefined, logger: Logger): Options {
+export function kafkaSecurityOptions(security: KafkaSecurity | undefined, logger: Logger, isWatched = false): Options {
   if (!security) return {};
   const { tls, sasl } = security;
+  if (tls && !isWatched) watchOwn(tls, logger);
   return {
     ...(tls && { ssl: sslOf(tls, logger) }),
     ...(sasl && { sasl: saslOf(sasl, logger) }),
   };
+}
+
+/** One for each file, however many connections show it; as long as the process lives. */
+const watched = new Map<string, WatchedCertificates>();
+
+/** Each connection reads the files itself, and says what is wrong with them. */
+function watchOwn({ certificate, key }: NonNullable<KafkaSecurity['tls']>, logger: Logger): void {
+  if (certificate === undefined || key === undefined || watched.has(certificate)) return;
+  const clock = new SystemClock();
+  try {
+    const paths = { certificate, key };
+    watched.set(certificate, new WatchedCertificates({ use: 'kafka', paths, logger, now: () => clock.now() }));
+  } catch (error) {
+    if (!(error instanceof CertificateError)) throw error;
+    logger.warn(`the certificate for the brokers is not watched: ${error.message}`);
+  }
 }
 
 function sslOf(

@@ -27,7 +27,7 @@ export interface ParticipantMetrics {
   readonly signatureWarnings: DeadLetterCounts;
   /** requests to the broker, by kind; empty with direct streams */
   readonly brokerRequests: Readonly<Record<string, number>>;
-  /** until the certificates that this process shows end, by use: `coordinators`, `postgres`; negative for one that has */
+  /** until the certificates that this process shows end, by use: `coordinators`, `kafka`, `postgres`; negative for one that has */
   readonly certificateExpirySeconds: Readonly<Record<string, number>>;
   /** at the last sweep */
   readonly preparedBranches: number;
