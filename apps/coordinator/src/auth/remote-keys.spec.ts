@@ -44,7 +44,7 @@ beforeEach(async () => {
   timeoutMs = PATIENT_MS;
   const monotonic = (): number => elapsed;
   keys = new RemoteKeys({
-    url: `http://127.0.0.1:${port}/keys`,
+    url: `http://127.0.0.1:${port}/keys?key=canary`, // some issuers want one
     monotonic,
     logger,
     onChange: () => changes++,
@@ -54,6 +54,7 @@ beforeEach(async () => {
   });
 });
 afterEach(() => {
+  expect(warnings.join('\n')).not.toContain('canary');
   server.closeAllConnections();
   server.close();
 });

@@ -89,7 +89,7 @@ export class RemoteKeys implements VerificationKeys, Rereadable {
     } catch (cause) {
       const error = new AuthenticationUnavailableError('the keys of the issuer cannot be read now', { cause });
       this.failure = { error, at: monotonic() };
-      logger.warn(`the keys at ${url} cannot be read: ${innermost(cause)}`);
+      logger.warn(`the keys at ${withoutQuery(url)} cannot be read: ${innermost(cause)}`);
       throw error;
     }
   }
@@ -115,6 +115,12 @@ export class RemoteKeys implements VerificationKeys, Rereadable {
     }
     return JSON.parse(Buffer.concat(chunks).toString('utf8'));
   }
+}
+
+/** Some issuers want a key of theirs there. */
+function withoutQuery(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return `${origin}${pathname}`;
 }
 
 /** `fetch failed` says nothing. */
