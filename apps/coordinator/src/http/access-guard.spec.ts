@@ -511,6 +511,39 @@ describe('without authentication', () => {
     await open.app.close();
   });
 
+  it.each<[what: string, origin: string | undefined, refused: boolean]>([
+    ['a program', undefined, false],
+    ['the documentation', 'http://127.0.0.1:8081', false],
+    ['a page of this machine', 'http://localhost:3000', false],
+    ['a page of this machine by its other address', 'http://[::1]:3000', false],
+    ['a page of the internet', 'https://evil.example', true],
+    ['a page whose name leads to this machine', 'http://evil.example:8081', true],
+    ['a page with a name like that of this machine', 'http://localhost.evil.example', true],
+    ['a page that hides its origin', 'null', true],
+    ['something else', '127.0.0.1', true],
+  ])('%s may change something, or not: %s', async (_what, origin, refused) => {
+    const open = await createTestNode();
+    const headers: Record<string, string> = origin === undefined ? {} : { origin };
+    const calls = [
+      ['POST', '/v1/transactions', {}],
+      ['POST', '/v1/cluster/leader', { nodeId: 2 }],
+      ['DELETE', '/v1/locks/a?owner=w&fencingToken=1', undefined],
+    ] as const;
+    for (const [method, url, payload] of calls) {
+      const answer = await open.app.inject({ method, url, headers, ...(payload && { payload }) });
+      expect([url, answer.statusCode === 403]).toEqual([url, refused]);
+      if (refused) expect(answer.json()).toMatchObject({ code: 'FORBIDDEN', instance: url.split('?')[0] });
+    }
+    expect((await open.app.inject({ method: 'GET', url: '/v1/cluster', headers })).statusCode).toBe(200);
+    expect(open.transactions.calls).toHaveLength(refused ? 0 : 1);
+    await open.app.close();
+    const aloud = await createTestNode({ CONCORDAT_AUTH: 'none' });
+    expect((await aloud.app.inject({ method: 'POST', url: '/v1/transactions', headers, payload: {} })).statusCode).toBe(
+      201,
+    );
+    await aloud.app.close();
+  });
+
   it('what operators should do is audited, where a file for it is set', async () => {
     const own = await Secured.create();
     const open = await createTestNode({ CONCORDAT_AUDIT_FILE: own.auditFile });

@@ -12,6 +12,7 @@ import { LOGGER } from '../logging.js';
 import { AuthMetrics } from '../metrics/auth-metrics.js';
 import { sendProblem } from './answers.js';
 import { callerOf, originOf } from './audit-entries.js';
+import { foreignPageRefusal } from './foreign-pages.js';
 import { pathOf } from './problem.filter.js';
 import { problemOf, RequestRefusedError, type Problem } from './problems.js';
 import { limitersOf, type Limiter } from './rate-limits.js';
@@ -40,7 +41,7 @@ export class AccessGuard {
   private refused: RefusedSenders | undefined;
 
   constructor(
-    @Inject(CONFIG) private readonly config: Pick<Config, 'auth' | 'auditFile' | 'rateLimit'>,
+    @Inject(CONFIG) private readonly config: Pick<Config, 'auth' | 'isOpen' | 'auditFile' | 'rateLimit'>,
     @Inject(AUTHENTICATION) private readonly authentication: Authentication | undefined,
     @Inject(AuditLog) private readonly audit: AuditLog,
     @Inject(AuthMetrics) private readonly metrics: AuthMetrics,
@@ -50,8 +51,9 @@ export class AccessGuard {
   /** Installs its hook; call it after the request gate's, and before all others. */
   async install(fastify: FastifyInstance): Promise<void> {
     fastify.decorateRequest('principal', null);
-    const { auth, auditFile } = this.config;
+    const { auth, isOpen, auditFile } = this.config;
     const rateLimit = auth?.rateLimit ?? this.config.rateLimit;
+    if (auth === undefined && isOpen !== true) this.refuseForeignPages(fastify);
     if (auth === undefined && auditFile === undefined && rateLimit === undefined) return;
     const limiter = await limitersOf(fastify);
     if (rateLimit !== undefined) {
@@ -72,6 +74,14 @@ export class AccessGuard {
         },
         (error) => this.refuse(request, reply, error),
       )();
+    });
+  }
+
+  private refuseForeignPages(fastify: FastifyInstance): void {
+    fastify.addHook('onRequest', (request, reply, done) => {
+      const refusal = foreignPageRefusal(request);
+      if (refusal) this.refuse(request, reply, refusal);
+      else done();
     });
   }
 

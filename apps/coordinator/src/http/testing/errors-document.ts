@@ -29,7 +29,7 @@ const PROBLEM_ADVICE: Readonly<Record<ProblemCode, string>> = {
   UNAUTHENTICATED:
     'Send a valid token as `Authorization: Bearer …`. `detail` says more where the sender may know; the log of the node always does ([security](security.md)).',
   FORBIDDEN:
-    'Nothing happened. `detail` names the roles that the call needs ([security](security.md#who-may-call-what)).',
+    'Nothing happened. `detail` names the roles that the call needs ([security](security.md#who-may-call-what)), or says that a page of another origin may not call a node that asks nobody who is there.',
   TRANSACTION_NOT_FOUND: 'Check the id, and with authentication whether this sender began the transaction.',
   BRANCH_NOT_FOUND: 'Nothing happened; `GET /v1/transactions/{id}` lists the branches.',
   MEMBER_NOT_FOUND: 'Nothing happened; `GET /v1/cluster` lists the members.',
