@@ -171,6 +171,7 @@ export async function superviseDetached(options: SystemOptions, fresh: boolean):
     );
   }
   const logFile = path.join(directory, 'logs', 'supervisor.log');
+  mkdirSync(directory, { recursive: true }); // by itself: the user of PostgreSQL may have to enter it
   mkdirSync(path.dirname(logFile), { recursive: true, mode: 0o700 });
   const log = openSync(logFile, 'w', 0o600);
   const link = options.link === undefined ? [] : ['--link', options.link];
