@@ -210,6 +210,20 @@ describe('a method that no application knows', () => {
     expect([database.words, system.begun.size, warnings]).toEqual([['more orders'], 1, []]);
   });
 
+  it.each<[string, (work: PropertyDescriptor) => void, string]>([
+    ['a getter', (work) => GlobalTransaction()(Plain.prototype, 'work', work), '@GlobalTransaction on Plain.work'],
+    [
+      'a getter',
+      (work) => JoinGlobalTransaction()(Plain.prototype, 'work', work),
+      '@JoinGlobalTransaction on Plain.work',
+    ],
+    ['a class', () => (GlobalTransaction() as ClassDecorator)(Plain), '@GlobalTransaction on Plain: it is for methods'],
+  ])('cannot be on %s', (_what, decorate, sentence) => {
+    const getter = { get: () => async () => undefined, configurable: true };
+    expect(() => decorate(getter)).toThrow(GlobalConfigurationError);
+    expect(() => decorate(getter)).toThrow(sentence);
+  });
+
   it('cannot be static', () => {
     const define = (): unknown => {
       class Wrong {
@@ -281,6 +295,8 @@ describe('@JoinGlobalTransaction', () => {
     expect(define).toThrow('@JoinGlobalTransaction on Wrong.work: propagation is "ALWAYS"');
   });
 });
+
+class Plain {}
 
 describe('ConcordatModule', () => {
   it.each<[Partial<Record<keyof ConcordatOptions, unknown>>, string]>([

@@ -31,14 +31,14 @@ export type TransactionalMethodDecorator = <Method extends (...parameters: never
  * call). An instance that Nest has not made, or a method that is called before the application has started, runs without
  * a transaction, and a warning says so.
  *
- * @throws GlobalConfigurationError for options that are wrong and for a static method, when the class is defined
+ * @throws GlobalConfigurationError for options that are wrong, for a static method, and for what is no method, when the class is defined
  */
 export function GlobalTransaction(
   options: GlobalTransactionOptions & ConnectionOptions = {},
 ): TransactionalMethodDecorator {
   return (target, key, descriptor) => {
     const { connectionName, ...own } = options;
-    checkGlobalTransactionOptions(own, placeOf('@GlobalTransaction', target, key));
+    checkGlobalTransactionOptions(own, placeOf('@GlobalTransaction', target, key, descriptor));
     putStandIn(key, descriptor);
     const interceptor = beginningInterceptor(connectionName);
     mark(GLOBAL_TRANSACTION, own, connectionName, interceptor)(target, key, descriptor);
@@ -50,21 +50,33 @@ export function GlobalTransaction(
  * Its work is a savepoint of its own, enlisted before it answers. For handlers of controllers.
  *
  * @param propagation what it does with a transaction, and without; default `REQUIRED`
- * @throws GlobalConfigurationError for another word and for a static method, when the class is defined
+ * @throws GlobalConfigurationError for another word, for a static method, and for what is no method, when the class is defined
  */
 export function JoinGlobalTransaction(
   propagation: Propagation = 'REQUIRED',
   { connectionName }: ConnectionOptions = {},
 ): MethodDecorator {
   return (target, key, descriptor) => {
-    checkPropagation(propagation, placeOf('@JoinGlobalTransaction', target, key));
+    checkPropagation(propagation, placeOf('@JoinGlobalTransaction', target, key, descriptor));
     const interceptor = joiningInterceptor(connectionName);
     mark(JOIN_GLOBAL_TRANSACTION, { propagation }, connectionName, interceptor)(target, key, descriptor);
   };
 }
 
-/** Where a decorator stands, for errors. @throws GlobalConfigurationError for a static method */
-function placeOf(decorator: string, target: object, key: string | symbol): string {
+/** Where a decorator stands, for errors. @throws GlobalConfigurationError for a static method, and what is no method */
+function placeOf(
+  decorator: string,
+  target: object,
+  key: string | symbol,
+  descriptor: PropertyDescriptor | undefined,
+): string {
+  if (typeof descriptor?.value !== 'function') {
+    const owner = typeof target === 'function' ? target.name : target.constructor.name;
+    const place = [owner, ...((key as unknown) === undefined ? [] : [String(key)])].join('.');
+    throw new GlobalConfigurationError(
+      `${decorator} on ${place}: it is for methods; this is a getter, a property or a class`,
+    );
+  }
   if (typeof target !== 'function') return `${decorator} on ${target.constructor.name}.${String(key)}`;
   throw new GlobalConfigurationError(
     `${decorator} on ${target.name}.${String(key)}: the method is static, so no application gives it transactions; make it ` +

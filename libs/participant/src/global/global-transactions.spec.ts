@@ -138,6 +138,21 @@ describe('a method that begins', () => {
     },
   );
 
+  it('is told of the deadline when its first statement comes after it, also when it hides that', async () => {
+    const addLate = async (): Promise<void> => {
+      const begun = system.clock.monotonic();
+      await waitFor('the deadline has passed', () => system.clock.monotonic() - begun > 100);
+      await add('order');
+    };
+    await expect(run(addLate, { timeoutMs: 100 })).rejects.toMatchObject({
+      reason: 'DEADLINE_EXCEEDED',
+      message: expect.stringContaining('a longer timeoutMs'),
+    });
+    const hidden = run(() => addLate().catch(() => undefined), { timeoutMs: 100 });
+    await expect(hidden).rejects.toThrow(/DEADLINE_EXCEEDED.*a longer timeoutMs/);
+    expect(orders.sessions).toEqual([]);
+  });
+
   it('gets the refusal of a statement itself, also after its deadline', async () => {
     const refused = run(
       async () => {

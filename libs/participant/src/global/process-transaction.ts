@@ -212,8 +212,9 @@ export class ProcessTransaction {
     return this.leftMs <= 0 && !ORDINARY_REFUSAL.test(codeOf(error));
   }
 
-  private tooLate(cause: unknown): GlobalTransactionAbortedError {
-    const detail = `a statement ran at, or came after, the deadline (${errorMessage(cause)})`;
+  private tooLate(cause?: unknown): GlobalTransactionAbortedError {
+    const because = cause === undefined ? '' : ` (${errorMessage(cause)})`;
+    const detail = `a statement ran at, or came after, the deadline${because}`;
     return new GlobalTransactionAbortedError(this.transactionId, { reason: 'DEADLINE_EXCEEDED', detail }, { cause });
   }
 
@@ -310,6 +311,7 @@ export class ProcessTransaction {
   }
 
   private async open(scope: RunningMethod): Promise<OpenSession> {
+    if (this.leftMs <= 0) throw this.doomedBy(this.tooLate());
     const { coordinators, sessions, isAddressable, clock } = this.ports;
     const { transactionId, deadline, participant } = this;
     const branchId = this.derivedBranchId ?? this.ports.newBranchId();
@@ -338,13 +340,18 @@ export class ProcessTransaction {
       session = await holding;
     } catch (error) {
       this.own?.over();
-      this.doom({ code: codeOf(error), by: participant, message: errorMessage(error), cause: error });
-      throw error;
+      throw this.doomedBy(error);
     }
     this.branchId = branchId;
     void session.ended.then(() => this.own?.over());
     if (this.firstDoom) session.doom(branchError(this.firstDoom.code, this.firstDoom.message));
     return { session, savepoints: savepointsOf(session.context.client) };
+  }
+
+  /** No session can be had: its work is missing, also where the method goes on without. */
+  private doomedBy(error: unknown): unknown {
+    this.doom({ code: codeOf(error), by: this.participant, message: errorMessage(error), cause: error });
+    return error;
   }
 
   /** The transaction is closed, decided or unknown, so nobody will ask for the vote of the branch. */
