@@ -82,7 +82,7 @@ export async function supervise(options: SystemOptions, fresh: boolean): Promise
     const end = `"${stopCommand(context.directory)}"`;
     narration.say(`ready; ${process.send ? end : `Ctrl-C (or ${end})`} ends everything, the data stays`);
     process.send?.({ ready: true });
-    await watch(file, narration, ending);
+    await watch(file, context.directory, narration, ending);
   } catch (error) {
     if (!ending.aborted) throw error;
   } finally {
@@ -143,7 +143,7 @@ function overview(context: SystemContext, state: SystemState | undefined): strin
 }
 
 /** Reports once that a process has died, and once that it is back. */
-async function watch(file: SystemFile, narration: Narration, ending: AbortSignal): Promise<void> {
+async function watch(file: SystemFile, directory: string, narration: Narration, ending: AbortSignal): Promise<void> {
   const dead = new Set<string>();
   while (!ending.aborted) {
     for (const record of file.read()?.processes ?? []) {
@@ -151,7 +151,7 @@ async function watch(file: SystemFile, narration: Narration, ending: AbortSignal
       if (!running && !record.leaving && !dead.has(record.name)) {
         dead.add(record.name);
         narration.say(
-          `${record.name} (process ${record.pid}) has died; "npm run lab -- restart ${record.name}" starts it again`,
+          `${record.name} (process ${record.pid}) has died; "${restartCommand(record.name, directory)}" starts it again`,
         );
       } else if (running && dead.delete(record.name)) {
         narration.say(`${record.name} runs again (process ${record.pid})`);
@@ -220,9 +220,14 @@ export async function superviseDetached(options: SystemOptions, fresh: boolean):
 }
 
 function stopCommand(directory: string): string {
-  const isDefault = directory === path.resolve(repositoryRoot(), DEFAULT_DIRECTORY);
-  return isDefault ? 'npm stop' : `npm stop -- --directory ${directory}`;
+  return isDefault(directory) ? 'npm stop' : `npm stop -- --directory ${directory}`;
 }
+
+function restartCommand(name: string, directory: string): string {
+  return `npm run lab -- restart ${name}${isDefault(directory) ? '' : ` --directory ${directory}`}`;
+}
+
+const isDefault = (directory: string): boolean => directory === path.resolve(repositoryRoot(), DEFAULT_DIRECTORY);
 
 /** Ends the local system of a directory, supervised or left over. */
 export async function stopSystem(options: SystemOptions): Promise<void> {

@@ -219,7 +219,7 @@ describe('a method that no application knows', () => {
     ],
     ['a class', () => (GlobalTransaction() as ClassDecorator)(Plain), '@GlobalTransaction on Plain: it is for methods'],
   ])('cannot be on %s', (_what, decorate, sentence) => {
-    const getter = { get: () => async () => undefined, configurable: true };
+    const getter = Object.getOwnPropertyDescriptor(Plain.prototype, 'work')!;
     expect(() => decorate(getter)).toThrow(GlobalConfigurationError);
     expect(() => decorate(getter)).toThrow(sentence);
   });
@@ -296,7 +296,11 @@ describe('@JoinGlobalTransaction', () => {
   });
 });
 
-class Plain {}
+class Plain {
+  get work(): () => Promise<void> {
+    return async () => undefined;
+  }
+}
 
 describe('ConcordatModule', () => {
   it.each<[Partial<Record<keyof ConcordatOptions, unknown>>, string]>([
