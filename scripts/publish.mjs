@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
-import { inOrder, reasonsAgainst, wordsOfPublish } from './publishing.mjs';
+import { inOrder, reasonsAgainst, reasonsOfAudit, wordsOfPublish } from './publishing.mjs';
 import { runAudit } from './run-audit.mjs';
 import { runNpm } from './run-npm.mjs';
 import { readRepository, readWorkspaces, tarballOf } from './workspaces.mjs';
@@ -29,6 +29,10 @@ function publish({ manifest }) {
   console.log(`${manifest.name} ${manifest.version} ${isDryRun ? 'would be published' : 'is published'}`);
 }
 
+function refuseFor(reasons) {
+  if (reasons.length > 0) throw new Error(reasons.join('\n'));
+}
+
 try {
   const packages = readWorkspaces(root);
   const facts = {
@@ -36,10 +40,9 @@ try {
     environment: process.env,
     changesets: readdirSync(path.join(root, '.changeset')),
     missing: packages.map(({ manifest }) => pathOf(manifest)).filter((file) => !existsSync(file)),
-    audit: isDryRun ? { kind: 'unanswered', sentences: [] } : runAudit(root), // it publishes nothing
   };
-  const reasons = reasonsAgainst(facts, isDryRun);
-  if (reasons.length > 0) throw new Error(reasons.join('\n'));
+  refuseFor(reasonsAgainst(facts, isDryRun));
+  if (!isDryRun) refuseFor(reasonsOfAudit(runAudit(root)));
   for (const item of inOrder(packages)) publish(item);
 } catch (error) {
   console.error(`publish: ${error.message}`);

@@ -10,8 +10,6 @@ export interface PublishingFacts {
   readonly changesets: readonly string[];
   /** tarballs that are not there */
   readonly missing: readonly string[];
-  /** what is known of the dependencies */
-  readonly audit: AuditJudgement;
 }
 
 /** A package after those that it needs. */
@@ -22,3 +20,6 @@ export function wordsOfPublish(tarball: string, version: string, isDryRun: boole
 
 /** Why nothing may be published, in sentences that say what to do; empty when it may. */
 export function reasonsAgainst(facts: PublishingFacts, isDryRun: boolean): readonly string[];
+
+/** The same for what is known of the dependencies. */
+export function reasonsOfAudit(audit: AuditJudgement): readonly string[];

@@ -26,9 +26,8 @@ export function wordsOfPublish(tarball, version, isDryRun) {
  * @param environment of this process
  * @param changesets names of the files in .changeset
  * @param missing tarballs that are not there
- * @param audit what is known of the dependencies
  */
-export function reasonsAgainst({ repository, environment, changesets, missing, audit }, isDryRun) {
+export function reasonsAgainst({ repository, environment, changesets, missing }, isDryRun) {
   const always = missing.map((name) => `${name} is missing; run "npm run packages:publish", which packs first`);
   if (isDryRun) return always;
   const pending = changesets.filter((name) => name.endsWith('.md') && name !== 'README.md');
@@ -36,7 +35,6 @@ export function reasonsAgainst({ repository, environment, changesets, missing, a
     ...always,
     ...reasonsOfRepository(repository),
     ...reasonsOfIdentity(environment, repository),
-    ...reasonsOfAudit(audit),
     ...(pending.length === 0
       ? []
       : [
@@ -45,8 +43,11 @@ export function reasonsAgainst({ repository, environment, changesets, missing, a
   ];
 }
 
-/** Nobody can say that a package is sound of whose dependencies nothing is known. */
-function reasonsOfAudit({ kind, sentences }) {
+/**
+ * The same for what is known of the dependencies, which the registry is asked for when nothing else is against it. Nobody
+ * can say that a package is sound of whose dependencies nothing is known.
+ */
+export function reasonsOfAudit({ kind, sentences }) {
   if (kind === 'findings') return sentences.map((sentence) => `npm audit: ${sentence}`);
   return kind === 'unanswered' ? sentences : [];
 }

@@ -1,6 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import path from 'node:path';
-import { inOrder, reasonsAgainst, wordsOfPublish, type PublishingFacts } from '../../scripts/publishing.mjs';
+import {
+  inOrder,
+  reasonsAgainst,
+  reasonsOfAudit,
+  wordsOfPublish,
+  type PublishingFacts,
+} from '../../scripts/publishing.mjs';
 import { readWorkspaces } from '../../scripts/workspaces.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -15,7 +21,6 @@ const READY: PublishingFacts = {
   },
   changesets: ['README.md', 'config.json'],
   missing: [],
-  audit: { kind: 'explained', sentences: ['tool: it believes everybody; of those who build and test only'] },
 };
 const ON_GITLAB = { GITLAB_CI: 'true', CI_PROJECT_PATH: 'somebody/concordat' };
 
@@ -43,19 +48,17 @@ describe('publishing', () => {
       'built from fork/concordat',
     ],
     ['changes wait for a version', { changesets: ['README.md', 'brave-cats.md'] }, 'brave-cats.md of .changeset'],
-    [
-      'a package that runs is known to be vulnerable',
-      { audit: { kind: 'findings', sentences: ['parser: it believes everybody'] } },
-      'npm audit: parser: it believes everybody',
-    ],
-    [
-      'nobody knows whether one is',
-      { audit: { kind: 'unanswered', sentences: ['The registry does not say'] } },
-      'The registry does not say',
-    ],
     ['a tarball is missing', { missing: ['concordat-1.0.0.tgz'] }, 'concordat-1.0.0.tgz is missing'],
   ])('is refused when %s, with what to do', (_what, change, told) => {
     expect(reasonsAgainst({ ...READY, ...change }, false).join('\n')).toContain(told);
+  });
+
+  it('is refused when a package that runs is known to be vulnerable, or when nobody knows', () => {
+    const sentences = ['parser: it believes everybody'];
+    expect(reasonsOfAudit({ kind: 'findings', sentences })).toEqual([`npm audit: ${sentences[0]}`]);
+    expect(reasonsOfAudit({ kind: 'unanswered', sentences: ['Nobody knows.'] })).toEqual(['Nobody knows.']);
+    expect(reasonsOfAudit({ kind: 'explained', sentences })).toEqual([]);
+    expect(reasonsOfAudit({ kind: 'clean', sentences: [] })).toEqual([]);
   });
 
   it('is tried anywhere, if only the tarballs are there', () => {
