@@ -40,16 +40,22 @@ const MAXIMUM_ERRORS = 20;
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 const LOCK_NAME = new RegExp(LOCK_NAME_PATTERN);
 
+/** "expected array, received undefined" is no sentence for who has forgotten a field. */
+const WORDING: z.core.ParseContext<z.core.$ZodIssue> = {
+  error: ({ code, input }) =>
+    input === undefined && (code === 'invalid_type' || code === 'invalid_value') ? 'is missing' : undefined,
+};
+
 /** @throws RequestRefusedError `INVALID_REQUEST`, or `UNKNOWN_FIELD` if nothing else is wrong */
 export function parseBody<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
-  const result = schema.safeParse(body);
+  const result = schema.safeParse(body, WORDING);
   if (result.success) return result.data;
   throw refusal(result.error, 'INVALID_REQUEST', 'UNKNOWN_FIELD', 'field');
 }
 
 /** @throws RequestRefusedError `INVALID_PARAMETER`, or `UNKNOWN_PARAMETER` if nothing else is wrong */
 export function parseQuery<Schema extends z.ZodType>(schema: Schema, query: unknown): z.output<Schema> {
-  const result = schema.safeParse(query);
+  const result = schema.safeParse(query, WORDING);
   if (result.success) return result.data;
   throw refusal(result.error, 'INVALID_PARAMETER', 'UNKNOWN_PARAMETER', 'query parameter');
 }

@@ -113,7 +113,7 @@ export class RequestRecords {
     const participant = this.dependencies.log.state.participant(name);
     if (participant) return participant.operations;
     throw new UnknownParticipantError(
-      `no participant "${name}" has announced itself; check the name, and that the service is connected to Kafka`,
+      `no participant "${name}" has announced itself; check the name, and that the service runs and reaches the coordinators (its log and its health say so)`,
     );
   }
 
