@@ -22,7 +22,7 @@ export async function migrate(options: MigrateOptions): Promise<boolean> {
     process.stdout.write(`Concordat's tables in ${where} ${done}${granted}${owned}.\n`);
     return true;
   } catch (error) {
-    const isUnreachable = error instanceof Error && 'syscall' in error;
+    const isUnreachable = typeof error === 'object' && error !== null && 'syscall' in error;
     const remedy = isUnreachable ? '; start the server, and check --database and the network' : '';
     process.stderr.write(`concordat: nothing was migrated: ${withoutPasswords(errorMessage(error))}${remedy}\n`);
     return false;
