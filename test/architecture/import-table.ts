@@ -198,7 +198,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
   row('nestjs/kysely', 'libs/nestjs/src/kysely/', ['participant'], ['kysely']),
   row('nestjs/drizzle', 'libs/nestjs/src/drizzle/', ['participant'], ['drizzle-orm']),
   row('nestjs/prisma', 'libs/nestjs/src/prisma/', ['participant'], []),
-  row('nestjs/grpc', 'libs/nestjs/src/grpc/', ['participant'], ['@grpc/grpc-js']),
+  row('nestjs/grpc', 'libs/nestjs/src/grpc/', ['nestjs/reflection', 'participant'], ['@grpc/grpc-js']),
   row('nestjs/terminus', 'libs/nestjs/src/terminus/', ['nestjs', 'nestjs/reflection', 'participant'], ['@nestjs/*']),
   row('nestjs/kafka', 'libs/nestjs/src/kafka/', ['participant'], []),
   row('nestjs/opentelemetry', 'libs/nestjs/src/opentelemetry/', ['foundation/opentelemetry'], []),

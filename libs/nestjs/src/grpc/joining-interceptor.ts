@@ -1,5 +1,6 @@
 import { InterceptingCall, Metadata, status, type Interceptor, type Listener } from '@grpc/grpc-js';
 import type { GlobalTransactions, OutgoingCall } from '@concordat/participant';
+import { JOINING_INTERCEPTOR } from '../global/metadata.js';
 
 /**
  * An interceptor for clients of `@grpc/grpc-js`: their calls join. For Nest's `ClientGrpc`:
@@ -8,7 +9,7 @@ import type { GlobalTransactions, OutgoingCall } from '@concordat/participant';
  * @param destination as on `propagateTo`
  */
 export function joiningInterceptor(transactions: GlobalTransactions, destination: string): Interceptor {
-  return (options, nextCall) => {
+  const interceptor: Interceptor = (options, nextCall) => {
     let call: OutgoingCall | undefined;
     return new InterceptingCall(nextCall(options), {
       // not before: an interceptor around this one may never start it
@@ -30,6 +31,7 @@ export function joiningInterceptor(transactions: GlobalTransactions, destination
       },
     });
   };
+  return Object.assign(interceptor, { [JOINING_INTERCEPTOR]: true });
 }
 
 function proving(call: OutgoingCall): Listener {

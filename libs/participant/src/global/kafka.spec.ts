@@ -203,9 +203,19 @@ describe('a message to a topic with consumers', () => {
   it('is as before when the producer has left', async () => {
     const own = new FakeBroker();
     const before = own.producer.send;
-    joinProducer(own.producer, orders.transactions)();
+    const leave = [joinProducer(own.producer, orders.transactions), joinProducer(own.producer, payments.transactions)];
+    leave[0]!();
+    expect(own.producer.send).not.toBe(before);
+    leave[1]!();
     expect(own.producer.send).toBe(before);
   });
+});
+
+it('a producer that has joined twice sends a message once, and waits for it once', async () => {
+  joinProducer(broker.producer, orders.transactions);
+  await consuming(orders.transactions.run({}, () => send('a')));
+  expect(broker.records).toHaveLength(1);
+  expect(payments.words).toEqual([expect.stringMatching(/^payment-/)]);
 });
 
 describe('a message that is delivered', () => {

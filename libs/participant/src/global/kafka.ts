@@ -3,6 +3,7 @@ import type { CurrentTransaction } from './current-transaction.js';
 import type { GlobalTransactions } from './global-transactions.js';
 import { join } from './joining.js';
 import type { Propagation } from './options.js';
+import { isCarrying, messageOf } from './outgoing/calls.js';
 import { isAcknowledged } from './too-late.js';
 
 type HeaderValue = string | Buffer | (string | Buffer)[] | undefined;
@@ -49,45 +50,65 @@ export interface JoinMessageOptions {
 /** The messages of a transaction lie where the broker says only when it acknowledges them. */
 const NO_PLACE = 'the broker does not say where the message lies; send it with acks -1 or 1';
 
+/** The participants of this process whose transactions the messages of a producer join. */
+const joined = new WeakMap<object, { readonly modules: Set<GlobalTransactions>; readonly leave: () => void }>();
+
 /**
  * Lets the messages of a producer of kafkajs join. Inside a global transaction a message to a topic that is on
  * `propagateTo` with `consumers` carries the transaction, and the commit waits for those consumers. Such messages are
- * sent one after the other, so that the place of each is known.
+ * sent one after the other, so that the place of each is known. `ConcordatModule` does it for the producers that it
+ * finds; a second time changes nothing.
  *
  * @returns undoes it
  */
 export function joinProducer(producer: ProducerLike, transactions: GlobalTransactions): () => void {
-  const target = producer as unknown as {
-    send: (record: ProducerRecord) => Promise<RecordMetadata[]>;
-    sendBatch: (batch: ProducerBatch) => Promise<RecordMetadata[]>;
+  const entry = joined.get(producer) ?? wrapProducer(producer as unknown as Producer, new Set());
+  joined.set(producer, entry);
+  entry.modules.add(transactions);
+  return () => {
+    entry.modules.delete(transactions);
+    if (entry.modules.size > 0 || joined.get(producer) !== entry) return;
+    joined.delete(producer);
+    entry.leave();
   };
+}
+
+interface Producer {
+  send: (record: ProducerRecord) => Promise<RecordMetadata[]>;
+  sendBatch: (batch: ProducerBatch) => Promise<RecordMetadata[]>;
+}
+
+function wrapProducer(
+  target: Producer,
+  modules: Set<GlobalTransactions>,
+): { readonly modules: Set<GlobalTransactions>; readonly leave: () => void } {
   const { send, sendBatch } = target;
   const sendJoining = async (record: ProducerRecord): Promise<RecordMetadata[]> => {
-    if (!transactions.consumersOf(record.topic)) return send.call(target, record);
+    if (!isCarrying(modules, record.topic)) return send.call(target, record);
     const placed: RecordMetadata[] = [];
     for (const message of record.messages) {
-      placed.push(...(await sendOne(transactions, record, message, (one) => send.call(target, one))));
+      placed.push(...(await sendOne(modules, record, message, (one) => send.call(target, one))));
     }
     return placed;
   };
   target.send = sendJoining;
   target.sendBatch = async (batch) => {
     const { topicMessages = [], ...options } = batch;
-    if (!topicMessages.some(({ topic }) => transactions.consumersOf(topic))) return sendBatch.call(target, batch);
+    if (!topicMessages.some(({ topic }) => isCarrying(modules, topic))) return sendBatch.call(target, batch);
     const placed: RecordMetadata[] = [];
     for (const record of topicMessages) placed.push(...(await sendJoining({ ...options, ...record })));
     return placed;
   };
-  return () => Object.assign(target, { send, sendBatch });
+  return { modules, leave: () => Object.assign(target, { send, sendBatch }) };
 }
 
 async function sendOne(
-  transactions: GlobalTransactions,
+  modules: ReadonlySet<GlobalTransactions>,
   record: ProducerRecord,
   message: Message,
   send: (record: ProducerRecord) => Promise<RecordMetadata[]>,
 ): Promise<RecordMetadata[]> {
-  const outgoing = transactions.outgoingMessage(record.topic);
+  const outgoing = messageOf(modules, record.topic);
   if (!outgoing) return send({ ...record, messages: [message] });
   try {
     const headers = { ...message.headers, ...outgoing.headers };

@@ -3,17 +3,20 @@ import type { DiscoveryService } from '@nestjs/core';
 import {
   joinAxios,
   joinFetch,
+  joinProducer,
   watchUnjoinedClients,
   type AxiosLike,
   type GlobalTransactions,
+  type ProducerLike,
 } from '@concordat/participant';
 import { clientProxyOf, joinClientProxy } from './client-proxy.js';
+import { refuseUnjoinedGrpc } from './unjoined-grpc.js';
 
 /**
- * Lets the application's calls join, without a change of its code: `fetch`, every `HttpService` of Nest's HttpModule,
- * every client of Nest's microservices that is a provider, and what of both, and of axios instances, is a property of a
- * provider or controller when the application starts (`@Client()`, `axios.create()`). Requests of other clients to hosts
- * on `propagateTo` are found.
+ * Lets the application's calls join, without a change of its code: `fetch`, and what is a provider, or a property of a
+ * provider or controller, when the application starts: each `HttpService` of Nest's HttpModule and axios instance, each
+ * client of Nest's microservices, and each producer of kafkajs. Requests of other clients over HTTP to hosts on
+ * `propagateTo` are found; so are clients of gRPC without the interceptor.
  */
 export class OutgoingExplorer implements OnModuleInit, OnApplicationShutdown {
   private readonly undo: (() => void)[] = [];
@@ -23,18 +26,24 @@ export class OutgoingExplorer implements OnModuleInit, OnApplicationShutdown {
     private readonly transactions: GlobalTransactions,
   ) {}
 
+  /** @throws GlobalConfigurationError for a client of gRPC that would carry no transaction */
   onModuleInit(): void {
     this.undo.push(joinFetch(this.transactions), watchUnjoinedClients(this.transactions));
     const axiosInstances = new Set<AxiosLike>();
     const clients = new Set<object>();
+    const producers = new Set<ProducerLike>();
     for (const one of this.candidates()) {
       const axios = lookInto(() => axiosOf(one));
       if (axios) axiosInstances.add(axios);
       const client = lookInto(() => clientProxyOf(one));
       if (client) clients.add(client);
+      const producer = lookInto(() => producerOf(one));
+      if (producer) producers.add(producer);
+      refuseUnjoinedGrpc(one, this.transactions);
     }
     for (const axios of axiosInstances) this.undo.push(joinAxios(axios, this.transactions));
     for (const client of clients) this.undo.push(joinClientProxy(client, this.transactions));
+    for (const producer of producers) this.undo.push(joinProducer(producer, this.transactions));
   }
 
   /** What Nest has made, and what that has as properties. */
@@ -58,10 +67,17 @@ function lookInto<T>(look: () => T): T | undefined {
   }
 }
 
-/** The values of its own properties; none of them is computed for it. */
+/** The values of its own properties; none of them is computed for it. What a client of Nest has is its own affair. */
 function propertiesOf(instance: unknown): unknown[] {
-  if (typeof instance !== 'object' || instance === null) return [];
+  if (typeof instance !== 'object' || instance === null || clientProxyOf(instance)) return [];
   return Object.values(Object.getOwnPropertyDescriptors(instance)).map(({ value }): unknown => value);
+}
+
+/** A producer of kafkajs, by its methods. */
+function producerOf(value: unknown): ProducerLike | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const names = ['send', 'sendBatch', 'transaction', 'isIdempotent'];
+  return names.every((name) => typeof Reflect.get(value, name) === 'function') ? (value as ProducerLike) : undefined;
 }
 
 /** An axios instance, or that of an `HttpService`. */

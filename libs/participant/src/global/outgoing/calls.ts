@@ -15,6 +15,12 @@ export function messageOf(modules: Iterable<GlobalTransactions>, topic: string):
   return innermost(modules, (one) => one.consumersOf(topic) !== undefined)?.outgoingMessage(topic);
 }
 
+/** Whether such a message carries a transaction. */
+export function isCarrying(modules: Iterable<GlobalTransactions>, topic: string): boolean {
+  for (const transactions of modules) if (transactions.consumersOf(topic)) return true;
+  return false;
+}
+
 /** Whether a call that has this context is being made already, by whoever has passed its request on to here. */
 export function isUnderWay(modules: Iterable<GlobalTransactions>, context: unknown): boolean {
   if (typeof context !== 'string') return false;

@@ -1,0 +1,35 @@
+import { GlobalConfigurationError, type GlobalTransactions } from '@concordat/participant';
+import { JOINING_INTERCEPTOR } from '../metadata.js';
+
+/** The used members of Nest's `ClientGrpc`, some of them protected. */
+interface GrpcClient {
+  readonly url: string;
+  readonly options?: { readonly channelOptions?: Readonly<Record<string, unknown>> };
+}
+
+function isGrpcClient(value: unknown): value is GrpcClient {
+  if (typeof value !== 'object' || value === null) return false;
+  const names = ['getService', 'getClientByServiceName'];
+  return names.every((name) => typeof Reflect.get(value, name) === 'function') && 'url' in value;
+}
+
+/**
+ * Nothing sees the calls of a gRPC client without the interceptor: they would carry no transaction, and the callee would
+ * commit by itself.
+ *
+ * @throws GlobalConfigurationError for a client of Nest whose host is on `propagateTo`, and that has no such interceptor
+ */
+export function refuseUnjoinedGrpc(client: unknown, { settings }: GlobalTransactions): void {
+  if (!isGrpcClient(client) || typeof client.url !== 'string') return;
+  const destination = client.url.replace(/^dns:\/*/, '');
+  if (settings.propagateTo.audienceOf(destination) === undefined) return;
+  const { interceptors, interceptor_providers: providers } = client.options?.channelOptions ?? {};
+  if (Array.isArray(providers)) return; // what they give is known only with a call
+  const all: unknown[] = Array.isArray(interceptors) ? interceptors : [];
+  if (all.some((one) => typeof one === 'function' && JOINING_INTERCEPTOR in one)) return;
+  throw new GlobalConfigurationError(
+    `the gRPC client of ${destination} has no joiningInterceptor, and ${destination} is on propagateTo: its calls would carry ` +
+      `no transaction; give it channelOptions: { interceptors: [joiningInterceptor(transactions, '${destination}')] } of ` +
+      '@concordat/nestjs/grpc, or take it off propagateTo',
+  );
+}
