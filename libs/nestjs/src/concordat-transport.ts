@@ -62,7 +62,9 @@ export class ConcordatTransport implements ServiceHandlers {
   /** resolves when every handler is registered */
   readonly listening: Promise<void>;
   readonly notListening =
-    'the handlers are not registered yet: connect the application to ConcordatTransport and call startAllMicroservices()';
+    'the handlers are not registered yet, because the application has not reached onApplicationBootstrap: do not await a ' +
+    'transaction in onModuleInit, which would wait for itself; without ConcordatModule, connect ConcordatTransport and ' +
+    'call startAllMicroservices()';
   private markListening: () => void = () => undefined;
   private isServing = false;
   private readonly handlers = new Map<string, MessageHandler>();

@@ -39,7 +39,7 @@ describe('a gRPC client of Nest to a host on propagateTo', () => {
         useValue: new GrpcClient('dns:///inventory:50051', { channelOptions: { interceptors: [() => undefined] } }),
       },
     ],
-  ])('keeps the application from starting without the interceptor: as %s', async (_, provider) => {
+  ])('as %s, keeps the application from starting without the interceptor', async (_, provider) => {
     await expect(start(provider)).rejects.toMatchObject({
       code: 'GLOBAL_CONFIGURATION',
       message: expect.stringContaining('the gRPC client of inventory:50051 has no joiningInterceptor'),

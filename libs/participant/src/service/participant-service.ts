@@ -2,6 +2,7 @@ import {
   CodedError,
   SystemClock,
   SystemRandom,
+  TimeLimitError,
   UuidV7Generator,
   backoffMs,
   coordinatorFetch,
@@ -22,6 +23,7 @@ import { withPayloadCodecs } from '../codec/coded-handlers.js';
 import type { BranchSessions } from '../global/index.js';
 import { PostgresResourceManager, type CurrentWork, type PostgresContext } from '../postgres/index.js';
 import { BranchResults } from '../runtime/branch-results.js';
+import { ResourceManagerUnavailableError } from '../runtime/errors.js';
 import type { HeldBranch } from '../runtime/held-branch.js';
 import type { HoldRequest } from '../runtime/held-branches.js';
 import type { ParticipantMetrics } from '../runtime/participant-metrics.js';
@@ -184,9 +186,17 @@ export class ParticipantService implements BranchSessions {
    * deadline. See `ParticipantRuntime.hold`.
    *
    * @throws CodedError at once when the participant can never start with this set-up
+   * @throws ResourceManagerUnavailableError when it has not started by then, with the reason
    */
   async hold(request: HoldRequest): Promise<HeldBranch<PostgresContext>> {
-    await withTimeLimit(this.clock, request.timeoutMs, 'the start of the participant', this.started);
+    const started = withTimeLimit(this.clock, request.timeoutMs, 'the start of the participant', this.started);
+    await started.catch((cause: unknown) => {
+      if (!(cause instanceof TimeLimitError)) throw cause;
+      const why = this.obstacle() ?? 'the log says why';
+      throw new ResourceManagerUnavailableError(`the participant has not started, so it has no session: ${why}`, {
+        cause,
+      });
+    });
     return this.runtime.hold(request);
   }
 
