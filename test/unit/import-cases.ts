@@ -235,8 +235,16 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['../global/connection.js'],
       ['nestjs-cls', 'nestjs/cls may import of packages'],
     ],
-    'kysely/a.ts': [['kysely'], ['../global/options.js', 'nestjs/kysely does not know nestjs']],
-    'drizzle/a.ts': [['drizzle-orm'], ['../global/options.js', 'nestjs/drizzle does not know nestjs']],
+    'kysely/a.ts': [
+      ['@concordat/participant'],
+      ['kysely', 'nestjs/kysely may import no package'],
+      ['../global/options.js', 'nestjs/kysely does not know nestjs'],
+    ],
+    'drizzle/a.ts': [
+      ['@concordat/participant'],
+      ['drizzle-orm', 'nestjs/drizzle may import no package'],
+      ['../global/options.js', 'nestjs/drizzle does not know nestjs'],
+    ],
     'prisma/a.ts': [['@concordat/participant'], ['@prisma/client', 'nestjs/prisma may import no package']],
     'terminus/a.ts': [
       ['@nestjs/terminus'],

@@ -1,15 +1,19 @@
-import { sql, type Kysely } from 'kysely';
 import type { DatabaseLibrary } from '@concordat/participant';
+
+/** The used part of `Kysely`: its classes differ between ES modules and CommonJS. */
+export interface KyselyLike {
+  connection(): { execute(work: () => Promise<void>): Promise<void> };
+}
 
 /**
  * A Kysely instance for `joining` of `ConcordatModule`: the application starts only if its work joins.
  *
  * @param db made with the pool that the module has: `new PostgresDialect({ pool })`
  */
-export function kyselyDatabase<Database>(db: Kysely<Database>): DatabaseLibrary {
+export function kyselyDatabase(db: KyselyLike): DatabaseLibrary {
   return {
     library: 'the Kysely instance',
     remedy: 'make it with that pool: new Kysely({ dialect: new PostgresDialect({ pool }) })',
-    probe: () => sql`SELECT 1`.execute(db),
+    probe: () => db.connection().execute(async () => undefined),
   };
 }

@@ -7,19 +7,19 @@ export interface DatabaseLibrary {
   /** for sentences, such as `the Kysely instance` */
   readonly library: string;
   /** how it is made so that it joins, as the end of a sentence */
-  readonly remedy: string;
+  readonly remedy?: string;
   /** the pool that it has, where it says so; it joins, too */
   readonly source?: Pool | DataSource;
-  /** Sends a statement that changes nothing. */
-  probe(): PromiseLike<unknown>;
+  /** Takes a connection, where nobody knows its pool. */
+  probe?(): PromiseLike<unknown>;
 }
 
 export function isDatabaseLibrary(value: object): value is DatabaseLibrary {
-  return 'library' in value && 'probe' in value;
+  return 'library' in value;
 }
 
 /**
- * Lets each library send a statement, and looks whether it takes the connection from a pool that joins. It does not wait
+ * Lets each library take a connection, and looks whether it is that of a pool that joins. It does not wait
  * for the database.
  *
  * @throws GlobalConfigurationError for one that works on connections of its own, which would commit by themselves
@@ -29,10 +29,11 @@ export async function checkLibraries(joining: readonly object[] = []): Promise<v
 }
 
 async function check(one: DatabaseLibrary): Promise<void> {
+  if (!one.probe) return;
   const asking = new Asking();
   let cause: unknown;
   const answered = asking
-    .during(async () => one.probe())
+    .during(async () => one.probe?.())
     .then(
       () => undefined,
       (error: unknown) => void (cause = error),
@@ -41,7 +42,7 @@ async function check(one: DatabaseLibrary): Promise<void> {
   if (asking.isSeen) return;
   throw new GlobalConfigurationError(
     `${one.library} in joining takes its connections from a pool that is neither postgres nor in joining, so its work ` +
-      `would commit by itself; ${one.remedy}`,
+      `would commit by itself; ${one.remedy ?? 'give it that pool'}`,
     { cause },
   );
 }
