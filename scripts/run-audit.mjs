@@ -7,7 +7,7 @@ import { judgeAudit } from './auditing.mjs';
 export function runAudit(root) {
   const json = (...parts) => JSON.parse(readFileSync(path.join(root, ...parts), 'utf8'));
   // its exit code says that there are findings, or that it has failed
-  const { stdout = '' } = spawnSync('npm', ['audit', '--json'], {
+  const { stdout } = spawnSync('npm', ['audit', '--json'], {
     cwd: root,
     encoding: 'utf8',
     maxBuffer: 64 * 1024 * 1024,
