@@ -90,10 +90,13 @@ describe.each(CLIENTS)('a request by %s, which has not joined,', (_name, send) =
     orders.transactions.settings.propagateTo.audienceOf = () => undefined;
     const told = jest.spyOn(system.logger, 'info');
     await send();
-    await orders.transactions.run({}, () => send());
+    const id = await orders.transactions.run({}, async (transaction) => {
+      await send();
+      return transaction.id;
+    });
     await orders.transactions.run({}, () => send());
     expect(told.mock.calls).toEqual([
-      [expect.stringContaining(`a call to ${callee.host} in a global transaction does not take it along`)],
+      [expect.stringContaining(`a call to ${callee.host} does not take transaction ${id} along`)],
     ]);
   });
 

@@ -1,5 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { guarded } from '@concordat/foundation';
+import type { TransactionId } from '@concordat/commit-protocol';
 import { CONTEXT_HEADER } from '../context-header.js';
 import { NotJoinedError } from '../errors.js';
 import type { GlobalTransactions } from '../global-transactions.js';
@@ -36,18 +37,18 @@ interface SeenRequest {
 export function watchUnjoinedClients(transactions: GlobalTransactions): () => void {
   const { logger } = transactions.ports;
   const leftOut = new Set<string>(transactions.settings.coordinatorHosts);
-  const sayLeftOut = (host: string): void => {
+  const sayLeftOut = (host: string, transactionId: TransactionId): void => {
     if (leftOut.has(host) || leftOut.size >= MAXIMUM_LEFT_OUT) return;
     leftOut.add(host);
     logger.info(
-      `a call to ${host} in a global transaction does not take it along, because propagateTo does not have "${host}": ` +
-        'what the callee does stays when the transaction aborts. Add it if it is a service that takes part',
+      `a call to ${host} does not take transaction ${transactionId} along, because propagateTo does not have "${host}": ` +
+        'what the callee does stays, also after an abort. Add the host if it is a service that takes part',
     );
   };
   const look = (seen: SeenRequest | undefined): void => {
     const scope = transactions.currentScope();
     if (!seen || seen.hasContext || !scope) return;
-    if (!transactions.propagatesTo(seen.host)) return sayLeftOut(seen.host);
+    if (!transactions.propagatesTo(seen.host)) return sayLeftOut(seen.host, scope.transaction.transactionId);
     const { transaction, isOpen } = scope;
     if (!isOpen && !transaction.isActive) return; // a timer, say, that was started in a method of long ago
     const why = 'by a client that has not joined, so the request carried no context';
