@@ -202,7 +202,8 @@ async function stopServer(): Promise<readonly number[]> {
 describe('a hook before anything is consumed that never settles', () => {
   it('is what readiness says, and in the end the reason why the participant never starts', async () => {
     let fatal: unknown;
-    const noProviders = { getProviders: () => [] } as unknown as DiscoveryService;
+    let whilePending: Promise<string> | undefined;
+    const noProviders = { getProviders: () => [], getControllers: () => [] } as unknown as DiscoveryService;
     const transport = new ConcordatTransport(noProviders, new MetadataScanner(), {} as ExternalContextCreator);
     const participant = new ConcordatParticipant(
       {
@@ -210,7 +211,10 @@ describe('a hook before anything is consumed that never settles', () => {
         cluster: 'test',
         postgres: { connectionString: server.url },
         bus: (namespace) => new MemoryMessageBus(new MemoryBroker({ clock, partitions: 1 }), namespace),
-        beforeConsuming: () => new Promise(() => undefined),
+        beforeConsuming: () => {
+          whilePending = obstacleOf();
+          return new Promise(() => undefined);
+        },
         beforeConsumingTimeoutMs: 2_000,
         onFatal: (error) => {
           fatal = error;
@@ -229,7 +233,8 @@ describe('a hook before anything is consumed that never settles', () => {
       participant.onApplicationBootstrap();
       expect(await obstacleOf()).toContain('the handlers are not registered yet');
       transport.listen(() => undefined);
-      await waitFor('the hook is pending', async () => (await obstacleOf()).includes('has been running for'));
+      await waitFor('the hook is called', () => whilePending !== undefined);
+      expect(await whilePending).toContain('has been running for');
       await waitFor('it is given up', () => fatal !== undefined);
       expect(fatal).toMatchObject({ code: 'BEFORE_CONSUMING_TIMEOUT', retryable: false });
       expect(await obstacleOf()).toContain('did not end within 2000 ms');
