@@ -33,6 +33,8 @@ export class InstalledApplication {
       '@opentelemetry/api': '^1.9.0',
       '@opentelemetry/sdk-node': '^0.301.0',
       axios: '^1.18.0',
+      'drizzle-orm': '^0.45.0',
+      kysely: '^0.28.0',
       'reflect-metadata': '^0.2.2',
       rxjs: '^7.8.2',
       typescript,

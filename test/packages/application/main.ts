@@ -1,6 +1,6 @@
 // The application that the test of the packages builds outside of the repository, as a user would write it. It is
-// compiled to an ES module and to CommonJS. Two services in one process, each with a database of its own, which call each
-// other by fetch, axios and Nest's TCP.
+// compiled to an ES module and to CommonJS. Two services in one process, each with a database of its own, whose pool Drizzle
+// has made and Kysely uses, too, and which call each other by fetch, axios and Nest's TCP.
 import {
   Body,
   ConflictException,
@@ -27,7 +27,11 @@ import {
   type BranchClient,
   type PostgresContext,
 } from '@concordat/nestjs';
+import { poolOf } from '@concordat/nestjs/drizzle';
+import { kyselyDatabase } from '@concordat/nestjs/kysely';
 import { openTelemetry } from '@concordat/nestjs/opentelemetry';
+import { drizzle } from 'drizzle-orm/node-postgres';
+import { Kysely, PostgresDialect } from 'kysely';
 
 interface Change {
   readonly by: number;
@@ -129,9 +133,11 @@ const hostsOf = ({ port, tcpPort }: Service): string[] => [`127.0.0.1:${port}`, 
 class ServiceModule {
   static of(service: Service, other: Service, coordinator: string): DynamicModule {
     const { participant, connectionString } = service;
+    const pool = poolOf(drizzle(connectionString));
     const concordat = ConcordatModule.forRoot({
       participant,
-      postgres: { connectionString },
+      postgres: pool,
+      joining: [kyselyDatabase(new Kysely({ dialect: new PostgresDialect({ pool }) }))],
       coordinators: [coordinator],
       tracing: openTelemetry(),
       propagateTo: hostsOf(other),

@@ -103,3 +103,25 @@ describe('a producer of kafkajs', () => {
     }
   });
 });
+
+describe('a provider that stands for a value of a request, as those of nestjs-cls', () => {
+  /** What Nest itself asks of everything that it has made. */
+  const ASKED_BY_NEST = /^(then|constructor|on[A-Z]\w*|beforeApplicationShutdown)$/;
+
+  const strict: ProxyHandler<object> = {
+    get: (_, name) => {
+      if (typeof name === 'symbol' || ASKED_BY_NEST.test(name)) return undefined;
+      throw new Error(`nobody may ask for ${name} outside of a request`);
+    },
+    has: () => {
+      throw new Error('nobody may look into it outside of a request');
+    },
+  };
+
+  it.each<[string, object]>([
+    ['a function', new Proxy(() => undefined, strict)],
+    ['an object', new Proxy({}, strict)],
+  ])('does not keep the application from starting: %s', async (_, value) => {
+    await services.start('orders', { providers: [{ provide: 'VALUE', useFactory: () => value }] });
+  });
+});

@@ -10,7 +10,7 @@ import {
   type ProducerLike,
 } from '@concordat/participant';
 import { clientProxyOf, joinClientProxy } from './client-proxy.js';
-import { refuseUnjoinedGrpc } from './unjoined-grpc.js';
+import { grpcClientOf, refuseUnjoinedGrpc } from './unjoined-grpc.js';
 
 /**
  * Lets the application's calls join, without a change of its code: `fetch`, and what is a provider, or a property of a
@@ -39,7 +39,8 @@ export class OutgoingExplorer implements OnModuleInit, OnApplicationShutdown {
       if (client) clients.add(client);
       const producer = lookInto(() => producerOf(one));
       if (producer) producers.add(producer);
-      refuseUnjoinedGrpc(one, this.transactions);
+      const grpc = lookInto(() => grpcClientOf(one));
+      if (grpc) refuseUnjoinedGrpc(grpc, this.transactions);
     }
     for (const axios of axiosInstances) this.undo.push(joinAxios(axios, this.transactions));
     for (const client of clients) this.undo.push(joinClientProxy(client, this.transactions));

@@ -2,15 +2,17 @@ import { GlobalConfigurationError, type GlobalTransactions } from '@concordat/pa
 import { JOINING_INTERCEPTOR } from '../metadata.js';
 
 /** The used members of Nest's `ClientGrpc`, some of them protected. */
-interface GrpcClient {
+export interface GrpcClient {
   readonly url: string;
   readonly options?: { readonly channelOptions?: Readonly<Record<string, unknown>> };
 }
 
-function isGrpcClient(value: unknown): value is GrpcClient {
-  if (typeof value !== 'object' || value === null) return false;
+/** A client of gRPC as Nest makes it, by its members. */
+export function grpcClientOf(value: unknown): GrpcClient | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
   const names = ['getService', 'getClientByServiceName'];
-  return names.every((name) => typeof Reflect.get(value, name) === 'function') && 'url' in value;
+  const isClient = names.every((name) => typeof Reflect.get(value, name) === 'function');
+  return isClient && 'url' in value && typeof value.url === 'string' ? (value as GrpcClient) : undefined;
 }
 
 /**
@@ -19,8 +21,7 @@ function isGrpcClient(value: unknown): value is GrpcClient {
  *
  * @throws GlobalConfigurationError for a client of Nest whose host is on `propagateTo`, and that has no such interceptor
  */
-export function refuseUnjoinedGrpc(client: unknown, { settings }: GlobalTransactions): void {
-  if (!isGrpcClient(client) || typeof client.url !== 'string') return;
+export function refuseUnjoinedGrpc(client: GrpcClient, { settings }: GlobalTransactions): void {
   const destination = client.url.replace(/^dns:\/*/, '');
   if (settings.propagateTo.audienceOf(destination) === undefined) return;
   const { interceptors, interceptor_providers: providers } = client.options?.channelOptions ?? {};
