@@ -37,14 +37,18 @@ export class ShopLoad {
   private ending = false;
   private carts = 0;
 
-  constructor(private readonly url: string) {}
+  /** @param customers at a time. They want the same goods, so they wait for each other inside their transactions. */
+  constructor(
+    private readonly url: string,
+    private readonly customers = CLIENTS,
+  ) {}
 
   get paid(): number {
     return this.checkouts.filter(({ answer }) => answer?.status === 201).length;
   }
 
   start(): void {
-    for (let client = 0; client < CLIENTS; client++) this.clients.push(this.run());
+    for (let client = 0; client < this.customers; client++) this.clients.push(this.run());
   }
 
   async stop(): Promise<void> {
