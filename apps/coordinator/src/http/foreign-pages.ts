@@ -15,7 +15,7 @@ export function foreignPageRefusal({ method, headers }: FastifyRequest): Request
   if (origin === undefined || READING.has(method) || isOfThisMachine(origin)) return undefined;
   return new RequestRefusedError(
     'FORBIDDEN',
-    'a page of another origin may change nothing here, because nobody is asked who he is; set credentials, or say CONCORDAT_AUTH=none aloud',
+    'a page of another origin may change nothing here, because this node has no authentication; set it up, or set CONCORDAT_AUTH=none to allow everybody everything',
   );
 }
 
