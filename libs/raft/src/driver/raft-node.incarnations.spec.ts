@@ -1,6 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { silentLogger } from '@concordat/foundation';
 import { between } from '../core/testing/members.js';
+import type { Standing } from '../core/membership/standing.js';
+import type { Message } from '../core/types.js';
 import { MemoryStorage } from '../storage/memory-storage.js';
 import { group, idOf, NodeGroup, type GroupNode } from './testing/node-group.js';
 
@@ -74,6 +76,28 @@ describe('RaftNode, incarnations', () => {
     await nodes.start(3);
     const leader = await nodes.leader();
     expect(leader.node.status().standing.groupId).toBeGreaterThan(0);
+  });
+
+  it('does not take a group that has just begun with it for one that has lost its directory', async () => {
+    const nodes = new NodeGroup(3);
+    const inner = nodes.network.transport(1);
+    let holdsEntries = true;
+    const isHeld = ({ type }: Message): boolean => holdsEntries && type === 'append-entries';
+    await nodes.start(1, {
+      transport: { ...inner, send: (messages) => inner.send(messages.filter((message) => !isHeld(message))) },
+    });
+    await nodes.start(2);
+    const last = await nodes.start(3);
+    const seen = new Set<string>();
+    const standing = (): Standing => last.node.status().standing;
+    await nodes.until(() => {
+      seen.add(standing().kind);
+      return standing().obstacle === 'node 3 belongs to the group, and its first entries are on their way';
+    });
+    expect([...seen]).toEqual(['founding']);
+    holdsEntries = false;
+    await nodes.until(() => seen.add(standing().kind) && standing().kind === 'member');
+    expect([...seen]).toEqual(['founding', 'member']);
   });
 
   it('passes over messages of another group, and says so once for each sender', async () => {

@@ -8,9 +8,9 @@ import type { GroupId, Incarnation, NodeId } from '../types.js';
  * The membership of a node:
  *
  * - `member`: its log has it, with the incarnation of its directory
- * - `founding`: its directory and those of all nodes it has heard from are empty; the group begins when all its first
- *   members are known
- * - `joining`: its directory is empty, and the group does not have its id (yet)
+ * - `founding`: its directory is empty, and it is one of the first members: the group begins when all of them are known,
+ *   or has begun with this node, and its first entries are on their way
+ * - `joining`: its directory is empty, and the group does not have its id (yet), or its first entries are on their way
  * - `returning`: the group has its id with another incarnation: the directory was lost. It has no vote until a leader
  *   has taken it back
  * - `removed`: its log says that it does not belong to the group
@@ -57,12 +57,23 @@ export function standingOf(sources: Sources): Standing {
   };
 }
 
-function kindOf({ nodeId, log, newcomer }: Sources): StandingKind {
+function kindOf(sources: Sources): StandingKind {
+  const { nodeId, log, newcomer } = sources;
   if (newcomer.isReplaced) return 'returning';
   if (!newcomer.isEmpty) return isMember(log.configuration, nodeId) ? 'member' : 'removed';
-  const others = nodesWithLog(newcomer);
-  if (others.some(([, { knownIncarnation }]) => knownIncarnation !== 0)) return 'returning';
-  return newcomer.founders !== 0 && others.length === 0 ? 'founding' : 'joining';
+  if (witnessesOfLoss(sources).length > 0) return 'returning';
+  if (isAwaited(sources)) return newcomer.isKeptFromFounding ? 'founding' : 'joining';
+  return newcomer.founders !== 0 && nodesWithLog(newcomer).length === 0 ? 'founding' : 'joining';
+}
+
+/** The nodes whose group has another incarnation of this one. */
+function witnessesOfLoss({ newcomer, incarnation }: Sources): [NodeId, Acquaintance][] {
+  return [...newcomer.present()].filter(([, { knownIncarnation: known }]) => known !== 0 && known !== incarnation);
+}
+
+/** Whether the group has this very incarnation, and only its entries have not arrived yet. */
+function isAwaited({ newcomer, incarnation }: Sources): boolean {
+  return nodesWithLog(newcomer).some(([, { knownIncarnation }]) => knownIncarnation === incarnation);
 }
 
 /** The nodes with a log, for a node without one. */
@@ -71,13 +82,14 @@ function nodesWithLog(newcomer: Newcomer): [NodeId, Acquaintance][] {
 }
 
 function obstacleOf(kind: StandingKind, sources: Sources): string | undefined {
+  const entriesAreComing = `node ${sources.nodeId} belongs to the group, and its first entries are on their way`;
   switch (kind) {
     case 'member':
       return obstacleOfMember(sources);
     case 'founding':
-      return obstacleToFounding(sources);
+      return isAwaited(sources) ? entriesAreComing : obstacleToFounding(sources);
     case 'joining':
-      return obstacleToJoining(sources);
+      return isAwaited(sources) ? entriesAreComing : obstacleToJoining(sources);
     case 'returning':
       return obstacleToReturn(sources);
     case 'removed':
@@ -133,8 +145,9 @@ function obstacleToJoining({ nodeId, newcomer }: Sources): string {
   return `node ${nodeId} does not belong to the group yet: a leader must add it`;
 }
 
-function obstacleToReturn({ nodeId, newcomer }: Sources): string {
-  const witnesses = [...newcomer.present()].filter(([, { knownIncarnation }]) => knownIncarnation !== 0);
+function obstacleToReturn(sources: Sources): string {
+  const { nodeId } = sources;
+  const witnesses = witnessesOfLoss(sources);
   const who = witnesses.length > 0 ? listed(witnesses.map(([witness]) => witness)) : 'the group';
   const leader = witnesses.find(([, { leaderId }]) => leaderId !== 0)?.[1].leaderId;
   const what =
