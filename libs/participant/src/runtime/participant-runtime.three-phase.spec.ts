@@ -72,10 +72,11 @@ describe('ParticipantRuntime in three phases', () => {
     const aboutBranches = (): string[] => heard.map(({ type }) => type).filter((type) => type !== 'announce');
     await run(150);
     expect(aboutBranches()).toEqual(['vote']);
-    await run(150);
+    await run(100);
     expect(aboutBranches()).toEqual(['vote', 'inquiry']);
     expect(resourceManager.calls).toEqual(['prepare 1']);
-    await run(400);
+    await run(450);
+    expect(new Set(aboutBranches().slice(1))).toEqual(new Set(['inquiry']));
     expect(sent(bus.requests, decideTopic('bank-a'))).toEqual(['termination-due']);
     expect(resourceManager.calls).toEqual(['prepare 1', 'open 1']);
     expect(sent(bus.requests, decideTopic('bank-b'))).toEqual(['ballot-request']);
@@ -109,6 +110,19 @@ describe('ParticipantRuntime in three phases', () => {
     await send({ ...address(1), type: 'decision', decision: 'commit', attempt: 0 });
     await run(2_000);
     expect(resourceManager.calls).toEqual(['prepare 1', 'commit 1']);
+  });
+
+  it('asks again when an inquiry or its answer is lost, and opens no ballot when the second is answered', async () => {
+    const { send, run, heard, resourceManager, runtime } = await createSystem(limits);
+    await send(threePhases);
+    const inquiries = (): number => heard.filter(({ type }) => type === 'inquiry').length;
+    for (let round = 0; round < 4; round++) {
+      const before = inquiries();
+      while (inquiries() < before + 2) await run(10); // the first of them stays without an answer
+      await send({ ...address(1), type: 'undecided' });
+    }
+    expect(resourceManager.calls).toEqual(['prepare 1']);
+    expect(runtime.metrics().terminations).toBe(0);
   });
 
   it('watches over what an earlier process has prepared, until it has ended elsewhere', async () => {

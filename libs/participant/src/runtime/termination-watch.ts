@@ -4,13 +4,15 @@ import type { BranchIdentity } from './resource-manager.js';
 
 /** Checks per termination timeout. */
 const CHECKS_PER_TIMEOUT = 8;
+/** One inquiry may be lost: it is repeated after this part of the wait, until the wait is over. */
+const INQUIRIES_PER_WAIT = 4;
 /** in termination timeouts */
 const MAXIMUM_WAIT_FACTOR = 8;
 
 export interface TerminationWatchPorts {
   readonly clock: Clock;
   readonly random: Random;
-  /** half of the timeout has passed without a coordinator's message: one may still answer */
+  /** half of the timeout, or more, has passed without a coordinator's message: one may still answer */
   inquire(branch: BranchIdentity): void;
   /** the whole timeout has passed: the branches must decide among themselves */
   terminate(branch: BranchIdentity): void;
@@ -22,7 +24,6 @@ interface Watched {
   readonly since: number;
   inquireAt: number;
   terminateAt: number;
-  hasInquired: boolean;
   /** since the last message of a coordinator */
   reminders: number;
 }
@@ -88,8 +89,8 @@ export class TerminationWatch {
       if (now >= watched.terminateAt) {
         Object.assign(watched, this.moments(now, watched.reminders + 1));
         this.ports.terminate(watched.branch);
-      } else if (now >= watched.inquireAt && !watched.hasInquired) {
-        watched.hasInquired = true;
+      } else if (now >= watched.inquireAt) {
+        watched.inquireAt = now + this.waitMs(watched.reminders) / INQUIRIES_PER_WAIT;
         this.ports.inquire(watched.branch);
       }
     }
@@ -102,16 +103,16 @@ export class TerminationWatch {
     this.timer = this.ports.clock.setTimer(delayMs, () => this.look());
   }
 
-  private moments(
-    now: number,
-    reminders: number,
-  ): Pick<Watched, 'inquireAt' | 'terminateAt' | 'hasInquired' | 'reminders'> {
+  private moments(now: number, reminders: number): Pick<Watched, 'inquireAt' | 'terminateAt' | 'reminders'> {
     const jitterMs = randomInteger(this.ports.random, 0, Math.ceil(this.timeoutMs / 2));
     return {
       inquireAt: now + this.timeoutMs / 2,
-      terminateAt: now + this.timeoutMs * Math.min(2 ** reminders, MAXIMUM_WAIT_FACTOR) + jitterMs,
-      hasInquired: false,
+      terminateAt: now + this.waitMs(reminders) + jitterMs,
       reminders,
     };
+  }
+
+  private waitMs(reminders: number): number {
+    return this.timeoutMs * Math.min(2 ** reminders, MAXIMUM_WAIT_FACTOR);
   }
 }
