@@ -47,6 +47,11 @@ export default {
       testMatch: ['<rootDir>/{apps,libs}/*/src/**/*.spec.ts', '<rootDir>/test/unit/**/*.spec.ts'],
     },
     { ...esm, displayName: 'simulation', testMatch: ['<rootDir>/{libs,test}/**/*.sim-spec.ts'] },
-    { ...esm, displayName: 'e2e', testMatch: ['<rootDir>/{apps,libs,test}/**/*.e2e-spec.ts'] },
+    {
+      ...esm,
+      displayName: 'e2e',
+      testMatch: ['<rootDir>/{apps,libs,test}/**/*.e2e-spec.ts'],
+      testEnvironment: '<rootDir>/test/support/failure-aware-environment.mjs',
+    },
   ],
 };

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
 import pg from 'pg';
 import { startLocalSystem, type LocalSystem, type SystemProcess } from '../support/local-system.js';
-import { call, PatientClient, type Answer, type TransactionBody } from '../support/rest.js';
+import { call, callCarefully, PatientClient, type Answer, type TransactionBody } from '../support/rest.js';
 import { waitFor } from '../support/wait-for.js';
 
 /** The links between coordinators and participants. */
@@ -44,7 +44,8 @@ export class SystemUnderTest {
 
   /** Asks the first coordinator for a transaction in one call. */
   execute(branches: unknown, query = '', headers: Record<string, string> = {}): Promise<Answer<TransactionBody>> {
-    return call<TransactionBody>('POST', `${this.node(0)}/v1/transactions/execute${query}`, { branches }, headers);
+    const url = `${this.node(0)}/v1/transactions/execute${query}`;
+    return callCarefully<TransactionBody>('POST', url, { branches }, headers);
   }
 
   client(): PatientClient {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
-import { call, credit, debit, type Answer, type TransactionBody } from '../support/rest.js';
+import { call, callCarefully, credit, debit, type Answer, type TransactionBody } from '../support/rest.js';
 import { waitFor } from '../support/wait-for.js';
 import { agreed, type SystemUnderTest } from './system.js';
 
@@ -88,25 +88,30 @@ function describeTransfers(system: SystemUnderTest): void {
 function describeInteractiveTransactions(system: SystemUnderTest): void {
   describe('interactive transactions', () => {
     const begin = async (): Promise<string> => {
-      const { status, body, headers } = await call<TransactionBody>('POST', `${system.node(1)}/v1/transactions`, {
-        metadata: { why: 'test' },
-      });
+      const { status, body, headers } = await callCarefully<TransactionBody>(
+        'POST',
+        `${system.node(1)}/v1/transactions`,
+        {
+          metadata: { why: 'test' },
+        },
+      );
       expect(status).toBe(201);
       expect(headers.get('location')).toBe(`/v1/transactions/${body.id}`);
       return body.id;
     };
     const enlist = (id: string, body: unknown) =>
-      call('POST', `${system.node(2)}/v1/transactions/${id}/branches`, body);
+      callCarefully('POST', `${system.node(2)}/v1/transactions/${id}/branches`, body);
 
     it('begins, enlists, commits; a second commit has the same answer, and all else comes too late', async () => {
       const id = await begin();
       expect((await enlist(id, debit('acc-10', 5))).status).toBe(201);
       expect((await enlist(id, credit('acc-10', 5))).status).toBe(201);
-      const commit = () => call<TransactionBody>('POST', `${system.node(0)}/v1/transactions/${id}/commit?wait=ended`);
+      const commit = () =>
+        callCarefully<TransactionBody>('POST', `${system.node(0)}/v1/transactions/${id}/commit?wait=ended`);
       const [first, second] = [await commit(), await commit()];
       expect(first.status).toBe(200);
       expect(second.body).toEqual(first.body);
-      expect(await call('POST', `${system.node(1)}/v1/transactions/${id}/abort`)).toMatchObject({
+      expect(await callCarefully('POST', `${system.node(1)}/v1/transactions/${id}/abort`)).toMatchObject({
         status: 409,
         body: { code: 'TRANSACTION_COMMITTED' },
       });
@@ -119,11 +124,11 @@ function describeInteractiveTransactions(system: SystemUnderTest): void {
     it('aborts, and a commit afterwards is refused', async () => {
       const id = await begin();
       await enlist(id, debit('acc-11', 5));
-      expect(await call('POST', `${system.node(0)}/v1/transactions/${id}/abort`)).toMatchObject({
+      expect(await callCarefully('POST', `${system.node(0)}/v1/transactions/${id}/abort`)).toMatchObject({
         status: 200,
         body: { outcome: 'aborted' },
       });
-      expect(await call('POST', `${system.node(0)}/v1/transactions/${id}/commit`)).toMatchObject({
+      expect(await callCarefully('POST', `${system.node(0)}/v1/transactions/${id}/commit`)).toMatchObject({
         status: 409,
         body: { code: 'TRANSACTION_ABORTED', reason: 'CLIENT_ABORTED' },
       });
@@ -151,7 +156,7 @@ function describeInteractiveTransactions(system: SystemUnderTest): void {
         body: { code: 'BRANCH_CONFLICT' },
       });
       await enlist(id, credit('acc-12', 7));
-      const committed = await call<TransactionBody>(
+      const committed = await callCarefully<TransactionBody>(
         'POST',
         `${system.node(0)}/v1/transactions/${id}/commit?wait=ended`,
       );
@@ -166,7 +171,7 @@ function describeIdempotencyKeys(system: SystemUnderTest): void {
       const key = randomUUID();
       const before = await system.balance('bank-a', 'acc-13');
       const send = (index: number, amount: number) =>
-        call<TransactionBody>(
+        callCarefully<TransactionBody>(
           'POST',
           `${system.node(index)}/v1/transactions/execute`,
           { branches: [debit('acc-13', amount), credit('acc-13', amount)] },
@@ -193,7 +198,10 @@ function executeInThree(
   query = '?wait=ended',
   url = system.node(0),
 ): Promise<Answer<TransactionBody>> {
-  return call<TransactionBody>('POST', `${url}/v1/transactions/execute${query}`, { protocol: '3pc', branches });
+  return callCarefully<TransactionBody>('POST', `${url}/v1/transactions/execute${query}`, {
+    protocol: '3pc',
+    branches,
+  });
 }
 
 function describeThreePhases(system: SystemUnderTest): void {
@@ -219,12 +227,14 @@ function describeThreePhases(system: SystemUnderTest): void {
     });
 
     it('is built step by step as well, and warns that two branches are too few', async () => {
-      const begun = await call<TransactionBody>('POST', `${system.node(1)}/v1/transactions`, { protocol: '3pc' });
+      const begun = await callCarefully<TransactionBody>('POST', `${system.node(1)}/v1/transactions`, {
+        protocol: '3pc',
+      });
       const url = `${system.node(2)}/v1/transactions/${begun.body.id}`;
       for (const branch of [debit('acc-32', 2), credit('acc-32', 2)]) {
-        expect((await call('POST', `${url}/branches`, branch)).status).toBe(201);
+        expect((await callCarefully('POST', `${url}/branches`, branch)).status).toBe(201);
       }
-      const { status, body } = await call<TransactionBody>('POST', `${url}/commit?wait=ended`);
+      const { status, body } = await callCarefully<TransactionBody>('POST', `${url}/commit?wait=ended`);
       expect(status).toBe(200);
       expect(body).toMatchObject({ outcome: 'committed', warnings: [expect.stringContaining('blocks as 2pc does')] });
     });

@@ -1,5 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { waitFor } from './wait-for.js';
+
+const CAREFUL_TIMEOUT_MS = 30_000;
+const CAREFUL_PAUSE_MS = 50;
 
 /** An answer of a coordinator or participant: status, headers and the JSON body. */
 export interface Answer<Body = Record<string, unknown>> {
@@ -38,6 +42,26 @@ export async function call<Body = Record<string, unknown>>(
   });
   const text = await response.text();
   return { status: response.status, headers: response.headers, body: (text === '' ? {} : JSON.parse(text)) as Body };
+}
+
+/**
+ * As `call`, and as a careful client: a 503 says that nothing is known yet, so the request is sent again with the same
+ * Idempotency-Key, for half a minute. On a machine that starves a leader for a moment, an election is a right answer,
+ * not a fault.
+ */
+export async function callCarefully<Body = Record<string, unknown>>(
+  method: string,
+  url: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answer<Body>> {
+  const withKey = { ...(method === 'POST' && body !== undefined && { 'idempotency-key': randomUUID() }), ...headers };
+  const deadline = performance.now() + CAREFUL_TIMEOUT_MS;
+  for (;;) {
+    const answer = await call<Body>(method, url, body, withKey);
+    if (answer.status !== 503 || performance.now() > deadline) return answer;
+    await delay(CAREFUL_PAUSE_MS);
+  }
 }
 
 export function debit(account: string, amount: unknown, participant = 'bank-a'): BranchBody {
