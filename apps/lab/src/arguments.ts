@@ -62,7 +62,8 @@ Without Java 17 and Maven, and without KAFKA_BROKERS or KAFKA_HOME, it runs on d
 KAFKA_BROKERS, DATABASE_URL_BANK_A (_B, _C): use this broker or server instead of starting one.
 KAFKA_HOME: use this unpacked Kafka. KAFKA_PROPERTIES: lines added to the configuration of the local broker.
 CONCORDAT_LAB_KAFKA_FORMAT: words for the first format of its storage, such as --add-scram with a user.
-CONCORDAT_LAB_KAFKA_JAVA_OPTIONS: options of its JVM, instead of the quick compiler only (-XX:TieredStopAtLevel=1).`,
+CONCORDAT_LAB_KAFKA_JAVA_OPTIONS: options of its JVM, instead of the quick compiler only (-XX:TieredStopAtLevel=1).
+CONCORDAT_LAB_SIGNATURES: with --secure, how messages over Kafka are signed: ed25519 (default) or hmac-sha256.`,
   stop: `npm stop [-- options]
 
 Stops the local system. The data stays.

@@ -8,6 +8,8 @@ import { MessageSignatures } from '@concordat/messaging';
 import { contextKeysOf } from '@concordat/participant';
 import { nodeOwner, participantOwner } from './certificates.js';
 import { LocalSecurity } from './local-security.js';
+import { SecretFiles } from './secret-files.js';
+import { LocalSigningKeys, signatureAlgorithm } from './signing-keys.js';
 import { SIGNATURE_HEADER, signatureOf, signaturesOfPair, type SignedParts } from './record-signature.js';
 
 let directory: string;
@@ -100,42 +102,52 @@ describe('what a secured system has beside its data', () => {
     expect(read()).toEqual([key]);
   });
 
-  it('signs records as the processes do, and no longer with a key that was dropped', () => {
-    const { signingKeys } = security;
-    const sender = 'participant:bank-a' as const;
-    const reader = (): MessageSignatures =>
-      new MessageSignatures({
-        mode: 'require',
-        cluster: 'local',
-        sender: 'coordinator',
-        clock: new SystemClock(),
-        logger: silentLogger,
-        signingKeyFile: signingKeys.signingKeyFile('coordinator'),
-        trustedKeysFile: signingKeys.trustedKeysFile,
-      });
-    const record = { topic: 'concordat.local.replies', key: Buffer.from('ä key'), value: Buffer.from('{}') };
-    const signed = () => {
-      const header = signatureOf(
-        { ...record, cluster: 'local', sender, signedAt: now },
-        signingKeys.signingKey(sender),
-      );
-      return { ...record, headers: { [SIGNATURE_HEADER]: header } };
-    };
-    const old = signed();
-    expect(reader().verify(old)).toEqual({ sender, signedAt: now });
-    const pair = [record, { ...record, key: null }] as const;
-    const parts = pair.map((one) => ({ ...one, cluster: 'local', sender, signedAt: now })) as [
-      SignedParts,
-      SignedParts,
-    ];
-    const headers = signaturesOfPair(parts, signingKeys.signingKey(sender));
-    for (const [place, header] of headers.entries()) {
-      const together = { ...pair[place]!, headers: { [SIGNATURE_HEADER]: header } };
-      expect(reader().verify(together)).toEqual({ sender, signedAt: now });
-    }
-    signingKeys.signWith(sender, signingKeys.trustNewKey(sender));
-    expect([reader().verify(old), reader().verify(signed())]).toMatchObject([{ sender }, { sender }]);
-    signingKeys.dropOldKeys(sender);
-    expect([reader().verify(old), reader().verify(signed())]).toMatchObject([{ reason: 'UNKNOWN_KEY' }, { sender }]);
+  it('refuses to sign in a way that it does not know', () => {
+    expect(signatureAlgorithm({})).toBe('ed25519');
+    expect(() => signatureAlgorithm({ CONCORDAT_LAB_SIGNATURES: 'md5' })).toThrow('must be ed25519 or hmac-sha256');
   });
+
+  it.each(['ed25519', 'hmac-sha256'] as const)(
+    'signs records by %s as the processes do, until its key is dropped',
+    (algorithm) => {
+      const files = new SecretFiles(path.join(directory, algorithm));
+      const signingKeys = new LocalSigningKeys(files, signatureAlgorithm({ CONCORDAT_LAB_SIGNATURES: algorithm }));
+      signingKeys.ensure(['coordinator', 'participant:bank-a']);
+      const sender = 'participant:bank-a' as const;
+      const reader = (): MessageSignatures =>
+        new MessageSignatures({
+          mode: 'require',
+          cluster: 'local',
+          sender: 'coordinator',
+          clock: new SystemClock(),
+          logger: silentLogger,
+          signingKeyFile: signingKeys.signingKeyFile('coordinator'),
+          trustedKeysFile: signingKeys.trustedKeysFile,
+        });
+      const record = { topic: 'concordat.local.replies', key: Buffer.from('ä key'), value: Buffer.from('{}') };
+      const signed = () => {
+        const header = signatureOf(
+          { ...record, cluster: 'local', sender, signedAt: now },
+          signingKeys.signingKey(sender),
+        );
+        return { ...record, headers: { [SIGNATURE_HEADER]: header } };
+      };
+      const old = signed();
+      expect(reader().verify(old)).toEqual({ sender, signedAt: now });
+      const pair = [record, { ...record, key: null }] as const;
+      const parts = pair.map((one) => ({ ...one, cluster: 'local', sender, signedAt: now })) as [
+        SignedParts,
+        SignedParts,
+      ];
+      const headers = signaturesOfPair(parts, signingKeys.signingKey(sender));
+      for (const [place, header] of headers.entries()) {
+        const together = { ...pair[place]!, headers: { [SIGNATURE_HEADER]: header } };
+        expect(reader().verify(together)).toEqual({ sender, signedAt: now });
+      }
+      signingKeys.signWith(sender, signingKeys.trustNewKey(sender));
+      expect([reader().verify(old), reader().verify(signed())]).toMatchObject([{ sender }, { sender }]);
+      signingKeys.dropOldKeys(sender);
+      expect([reader().verify(old), reader().verify(signed())]).toMatchObject([{ reason: 'UNKNOWN_KEY' }, { sender }]);
+    },
+  );
 });

@@ -1,4 +1,4 @@
-import { createHash, createPrivateKey, sign } from 'node:crypto';
+import { createHash, createHmac, createPrivateKey, sign } from 'node:crypto';
 import type { MessageKey } from './signing-keys.js';
 
 export const SIGNATURE_HEADER = 'concordat-signature';
@@ -24,8 +24,9 @@ export function signatureOf(parts: SignedParts, key: MessageKey): string {
   return `1;${key.kid};${sender};${signedAt};${signedBy(key, contentOf('concordat-message-1', parts, key.kid))}`;
 }
 
-/** The headers of two records that leave together, of one sender and signed at the same time. */
+/** The headers of two records that leave together, of one sender and signed at the same time. A shared secret signs each. */
 export function signaturesOfPair(pair: readonly [SignedParts, SignedParts], key: MessageKey): [string, string] {
+  if (key['kty'] === 'oct') return [signatureOf(pair[0], key), signatureOf(pair[1], key)];
   const [left, right] = pair.map((parts) => sha256(contentOf('concordat-message-2', parts, key.kid))) as [
     Buffer,
     Buffer,
@@ -48,5 +49,11 @@ const textAnd = (parts: readonly (string | number)[], bytes: Buffer): Buffer =>
 
 const sha256 = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
 
-const signedBy = (key: MessageKey, content: Buffer): string =>
-  sign(null, content, createPrivateKey({ key: { ...key }, format: 'jwk' })).toString('base64url');
+function signedBy(key: MessageKey, content: Buffer): string {
+  const { kty, k } = key;
+  if (kty === 'oct')
+    return createHmac('sha256', Buffer.from(String(k), 'base64url'))
+      .update(content)
+      .digest('base64url');
+  return sign(null, content, createPrivateKey({ key: { ...key }, format: 'jwk' })).toString('base64url');
+}

@@ -1,7 +1,10 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { LabError } from '../../lab-error.js';
 import type { SecretFiles } from './secret-files.js';
 
 const TRUSTED = 'trusted-keys.json';
+const ALGORITHMS = ['ed25519', 'hmac-sha256'] as const;
+const SECRET_BYTES = 32;
 
 /** A JSON Web Key with those who may speak with it. */
 export interface MessageKey {
@@ -13,13 +16,27 @@ export interface MessageKey {
 /** Whose messages over Kafka a key signs: `coordinator` or `participant:<name>`. */
 export type Sender = 'coordinator' | `participant:${string}`;
 
+type Algorithm = (typeof ALGORITHMS)[number];
+
+/** How the messages of a secured local system are signed, by the environment. @throws LabError */
+export function signatureAlgorithm(environment: NodeJS.ProcessEnv = process.env): Algorithm {
+  const wanted = environment['CONCORDAT_LAB_SIGNATURES'] ?? ALGORITHMS[0];
+  const known = ALGORITHMS.find((algorithm) => algorithm === wanted);
+  if (known !== undefined) return known;
+  throw new LabError(`CONCORDAT_LAB_SIGNATURES is "${wanted}"; it must be ${ALGORITHMS.join(' or ')}.`);
+}
+
 /** A new pair of keys that is written nowhere, as "concordat key create" makes them (JSON Web Keys). */
-export function createSigningKey(senders: readonly string[]): {
-  readonly signing: MessageKey;
-  readonly trusted: MessageKey;
-} {
-  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+export function createSigningKey(
+  senders: readonly string[],
+  algorithm: Algorithm = 'ed25519',
+): { readonly signing: MessageKey; readonly trusted: MessageKey } {
   const shared = { kid: `${senders[0]!.replace(':', '-')}-${randomBytes(4).toString('hex')}`, senders };
+  if (algorithm === 'hmac-sha256') {
+    const secret = { ...shared, kty: 'oct', k: randomBytes(SECRET_BYTES).toString('base64url') };
+    return { signing: secret, trusted: secret };
+  }
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   return {
     signing: { ...shared, ...privateKey.export({ format: 'jwk' }) },
     trusted: { ...shared, ...publicKey.export({ format: 'jwk' }) },
@@ -28,7 +45,10 @@ export function createSigningKey(senders: readonly string[]): {
 
 /** The keys by which the processes of a secured system sign their messages over Kafka, one for each sender. */
 export class LocalSigningKeys {
-  constructor(private readonly files: SecretFiles) {}
+  constructor(
+    private readonly files: SecretFiles,
+    private readonly algorithm = signatureAlgorithm(),
+  ) {}
 
   /** Makes what does not exist yet. */
   ensure(senders: readonly Sender[]): void {
@@ -53,7 +73,7 @@ export class LocalSigningKeys {
 
   /** Rotation, first step: everybody trusts a new key of the sender beside the old one. Returns the secret part. */
   trustNewKey(sender: Sender): MessageKey {
-    const { signing, trusted } = createSigningKey([sender]);
+    const { signing, trusted } = createSigningKey([sender], this.algorithm);
     this.writeTrusted([...this.trusted(), trusted]);
     return signing;
   }
