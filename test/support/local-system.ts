@@ -67,9 +67,9 @@ const PORTS = [
 const OFFSETS = { first: 10_000, last: 23_000, step: 100 };
 /**
  * Several systems run beside each other on two cores. A leader that gets none of them for a third of a second is not
- * dead: elections take one to two seconds here, so that they come when a test kills a leader.
+ * dead: elections wait twice as long as by default, so that they come when a test kills a leader.
  */
-const PATIENT_ELECTIONS = { CONCORDAT_ELECTION_TICKS: '20' } as const;
+const PATIENT_ELECTIONS = { CONCORDAT_ELECTION_TICKS: '14' } as const;
 const START_TIMEOUT_MS = 180_000;
 const STOP_TIMEOUT_MS = 60_000;
 const SCENARIO_TIMEOUT_MS = 240_000;
