@@ -1,46 +1,38 @@
 import { WatchedFile, type Logger } from '@concordat/foundation';
-import { createLocalJWKSet, type CryptoKey, type JWTHeaderParameters } from 'jose';
+import type { JWTHeaderParameters } from 'jose';
 import { parseKeyFile } from './credentials/key-file.js';
 import { AuthenticationSetupError } from './errors.js';
-import type { VerificationKeys } from './verification-keys.js';
+import { KeyRing, type VerificationKey, type VerificationKeys } from './verification-keys.js';
 
 export interface FileKeysOptions {
   readonly path: string;
   readonly monotonic: () => number;
   readonly logger: Logger;
-  /** called when the file has brought other keys */
-  readonly onChange: () => void;
 }
-
-type FindKey = (header: JWTHeaderParameters) => Promise<CryptoKey>;
 
 /** Keys in a file. */
 export class FileKeys implements VerificationKeys {
-  private readonly file: WatchedFile<FindKey>;
+  private readonly file: WatchedFile<KeyRing>;
 
   /** @throws AuthenticationSetupError */
-  constructor({ path, monotonic, logger, onChange }: FileKeysOptions) {
-    const parse = (text: string) => {
-      const parsed = parseKeyFile(text);
-      if (!parsed.ok) return parsed;
-      const { keys, isNamed } = parsed.set;
-      const find = createLocalJWKSet({ keys: [...keys] });
-      // a key in PEM has no name, so the name in a token says nothing about it
-      const content: FindKey = (header) => find(isNamed ? header : { ...header, kid: undefined });
-      return { ok: true as const, content };
-    };
-    this.file = new WatchedFile<FindKey>({
+  constructor({ path, monotonic, logger }: FileKeysOptions) {
+    this.file = new WatchedFile<KeyRing>({
       path,
       kind: 'trusted',
-      parse,
+      parse: (text) => {
+        const parsed = parseKeyFile(text);
+        if (!parsed.ok) return parsed;
+        const { keys, isNamed } = parsed.set;
+        // a key in PEM has no name, so the name in a token says nothing about it
+        return { ok: true, content: new KeyRing({ keys: [...keys] }, isNamed) };
+      },
       monotonic,
       logger,
-      onChange,
       failure: (sentence) => new AuthenticationSetupError(sentence),
     });
   }
 
-  keyFor(header: JWTHeaderParameters): Promise<CryptoKey> {
-    return this.file.content(header);
+  keyFor(header: JWTHeaderParameters): Promise<VerificationKey> {
+    return this.file.content.keyFor(header, () => this.file.content);
   }
 }

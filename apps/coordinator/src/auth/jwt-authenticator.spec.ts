@@ -1,12 +1,13 @@
 import { createHmac } from 'node:crypto';
 import { Socket } from 'node:net';
 import { beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { createLocalJWKSet } from 'jose';
+import type { JWK } from 'jose';
 import type { Presented } from './authenticator.js';
+import { AuthenticationUnavailableError } from './errors.js';
 import { JwtAuthenticator } from './jwt-authenticator.js';
 import { KNOWN_FOR_MS, KnownPrincipals } from './known-principals.js';
 import { AUDIENCE, ISSUER, TestIssuer } from './testing/issuer.js';
-import type { VerificationKeys } from './verification-keys.js';
+import { KeyRing, type VerificationKeys } from './verification-keys.js';
 
 const MOMENT = Date.UTC(2026, 5, 1);
 const [RSA, EC] = ['RS256', 'ES256'] as const;
@@ -24,6 +25,8 @@ beforeAll(async () => {
 
 let elapsed = 0;
 let verifications = 0;
+/** undefined: the issuer could not be read for too long */
+let ring: KeyRing | undefined;
 let authenticator: JwtAuthenticator;
 beforeEach(async () => {
   [elapsed, verifications] = [0, 0];
@@ -31,11 +34,12 @@ beforeEach(async () => {
 });
 
 async function authenticatorWith(changes: { readonly roleClaim?: string } = {}): Promise<JwtAuthenticator> {
-  const find = createLocalJWKSet(await issuer.keySet(rsa));
+  ring = new KeyRing(await issuer.keySet(rsa));
   const keys: VerificationKeys = {
-    keyFor: (header) => {
+    keyFor: async (header) => {
       verifications++;
-      return find(header);
+      if (!ring) throw new AuthenticationUnavailableError('the keys of the issuer cannot be read now');
+      return ring.keyFor(header, () => ring);
     },
   };
   return new JwtAuthenticator({
@@ -47,6 +51,11 @@ async function authenticatorWith(changes: { readonly roleClaim?: string } = {}):
     algorithms: [RSA, EC],
     roleClaim: changes.roleClaim ?? 'roles',
   });
+}
+
+/** The same key, of which something else is said. */
+async function ringOf(changes: JWK): Promise<KeyRing> {
+  return new KeyRing({ keys: [{ ...(await issuer.jwk()), ...changes }] });
 }
 
 function presented(bearer: string, beforeWork: () => void = () => undefined): Presented {
@@ -107,6 +116,50 @@ describe('a JWT', () => {
     expect(verifications).toBe(2);
     elapsed = 305_000;
     await expect(principalOf(token)).rejects.toMatchObject({ reason: 'expired' });
+  });
+
+  it.each<[string, () => Promise<KeyRing | undefined>, boolean]>([
+    ['stays beside others', async () => new KeyRing(await rsa.keySet(issuer, stranger)), true],
+    ['may be for signatures by its algorithm alone', () => ringOf({ alg: EC }), true],
+    ['is withdrawn', async () => new KeyRing(await rsa.keySet()), false],
+    ['is another one by the same name', async () => new KeyRing(await stranger.keySet()), false],
+    ['has another name', () => ringOf({ kid: 'key-2' }), false],
+    ['is for another algorithm', () => ringOf({ alg: 'ES384' }), false],
+    ['is for encryption', () => ringOf({ use: 'enc' }), false],
+    ['is none any more', () => ringOf({ x: 'AA' }), false],
+    ['cannot be read for too long', async () => undefined, false],
+  ])('whose key %s', async (_name, next, counts) => {
+    const token = await issuer.token(MOMENT);
+    const principal = await principalOf(token);
+    expect(principal?.counts?.()).toBe(true);
+    ring = await next();
+    expect(principal?.counts?.()).toBe(counts);
+    if (counts)
+      expect(authenticator.authenticate(presented(token))).toBe(principal); // known as before
+    else await expect(principalOf(token)).rejects.toBeInstanceOf(Error);
+    expect(verifications).toBe(counts ? 1 : 2);
+    ring = new KeyRing(await issuer.keySet()); // and back again
+    expect(principal?.counts?.()).toBe(true);
+  });
+
+  it('counts while its key does, also a key without a name', async () => {
+    const keys = await issuer.keySet(stranger);
+    ring = new KeyRing({ keys: keys.keys.slice(0, 1) }, false);
+    const principal = await principalOf(await issuer.token(MOMENT, [], { header: { kid: 'whatever' } }));
+    ring = new KeyRing({ keys: keys.keys.slice(0, 1) }, false);
+    expect(principal?.counts?.()).toBe(true);
+    ring = new KeyRing({ keys: keys.keys.slice(1) }, false);
+    expect(principal?.counts?.()).toBe(false);
+  });
+
+  it.each(['RS256', 'PS256', 'ES384', 'EdDSA'])('of %s counts when its key was read again', async (algorithm) => {
+    const signer = await TestIssuer.create(algorithm);
+    const head = { alg: algorithm, kid: 'key-1' };
+    const { counts } = await new KeyRing(await signer.keySet()).keyFor(head, () => ring);
+    ring = new KeyRing(await signer.keySet());
+    expect(counts()).toBe(true);
+    ring = new KeyRing(await (await TestIssuer.create(algorithm)).keySet());
+    expect(counts()).toBe(false);
   });
 
   it('asks before it works, but not for a token that is known', async () => {
@@ -215,7 +268,15 @@ describe('the tokens that are known', () => {
     known.remember('c', principal, 1_000);
     expect(known.size).toBe(2);
     expect([known.find('a'), known.find('b'), known.find('c')]).toEqual([principal, undefined, principal]);
-    known.forgetAll();
-    expect(known.find('a')).toBeUndefined();
+  });
+
+  it('are forgotten when they count no longer', () => {
+    const known = new KnownPrincipals(() => 0);
+    let counts = true;
+    const principal = { id: 'jwt:a', roles: new Set(['client'] as const), participants: [], counts: () => counts };
+    known.remember('a', principal, 1_000);
+    expect(known.find('a')).toBe(principal);
+    counts = false;
+    expect([known.find('a'), known.size]).toEqual([undefined, 0]);
   });
 });

@@ -1,5 +1,5 @@
 import { errorMessage } from '@concordat/foundation';
-import { errors, jwtVerify, type JWTPayload } from 'jose';
+import { errors, jwtVerify, type JWTHeaderParameters, type JWTPayload } from 'jose';
 import type { JwtSettings } from '../auth-variables.js';
 import type { Authenticator, Presented } from './authenticator.js';
 import { isApiToken } from './credentials/api-tokens.js';
@@ -7,7 +7,7 @@ import { isPrincipalName, type Principal } from './credentials/principal.js';
 import { parseGrants } from './credentials/roles.js';
 import { AuthenticationUnavailableError, CredentialRefusedError, type RefusalReason } from './errors.js';
 import type { KnownPrincipals } from './known-principals.js';
-import type { VerificationKeys } from './verification-keys.js';
+import type { VerificationKey, VerificationKeys } from './verification-keys.js';
 
 /** The clocks of issuer and node may differ by so much. */
 const CLOCK_TOLERANCE_SECONDS = 5;
@@ -20,7 +20,10 @@ export interface JwtAuthenticatorOptions extends Omit<JwtSettings, 'keys'> {
   readonly now: () => number;
 }
 
-/** JWTs (RFC 7519) of one issuer, signed with a public key. A token that was verified is known for a minute. */
+/**
+ * JWTs (RFC 7519) of one issuer, signed with a public key. A token that was verified is known for a minute, and counts
+ * while its key does.
+ */
 export class JwtAuthenticator implements Authenticator {
   constructor(private readonly options: JwtAuthenticatorOptions) {}
 
@@ -36,8 +39,10 @@ export class JwtAuthenticator implements Authenticator {
     const { keys, known, issuer, audience, algorithms, now } = this.options;
     const moment = now();
     let payload: JWTPayload;
+    let used: VerificationKey | undefined;
+    const keyFor = async (header: JWTHeaderParameters) => (used = await keys.keyFor(header)).key;
     try {
-      ({ payload } = await jwtVerify(token, (header) => keys.keyFor(header), {
+      ({ payload } = await jwtVerify(token, keyFor, {
         issuer,
         audience,
         algorithms: [...algorithms],
@@ -48,7 +53,7 @@ export class JwtAuthenticator implements Authenticator {
     } catch (error) {
       throw refusalOf(error);
     }
-    const principal = this.principalOf(payload);
+    const principal = { ...this.principalOf(payload), ...(used && { counts: used.counts }) };
     known.remember(token, principal, principal.expiresAt - moment);
     return principal;
   }

@@ -16,11 +16,9 @@ export function jwtAuthenticatorFrom(
   monotonic: () => number,
   logger: Logger,
 ): JwtAuthenticator {
-  const known = new KnownPrincipals(monotonic);
-  const onChange = (): void => known.forgetAll();
   const keys =
     'url' in source
-      ? new RemoteKeys({ url: source.url, monotonic, logger, onChange })
-      : new FileKeys({ path: source.file, monotonic, logger, onChange });
-  return new JwtAuthenticator({ ...settings, keys, known, now: wallTime });
+      ? new RemoteKeys({ url: source.url, monotonic, logger })
+      : new FileKeys({ path: source.file, monotonic, logger });
+  return new JwtAuthenticator({ ...settings, keys, known: new KnownPrincipals(monotonic), now: wallTime });
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Principal } from './credentials/principal.js';
 
-/** A token that was verified is verified again after this time, so that a key that was withdrawn counts no longer. */
+/** A token that was verified is verified again after this time: the clock by which it ends may have been set. */
 export const KNOWN_FOR_MS = 60_000;
 /** The least recently used ones are forgotten beyond it, and verified again. */
 const MAXIMUM_KNOWN = 10_000;
@@ -12,7 +12,7 @@ interface Known {
   readonly until: number;
 }
 
-/** The principals of tokens that were verified a moment ago. Keeps no token, only its hash. */
+/** The principals of tokens that were verified a moment ago, and count still. Keeps no token, only its hash. */
 export class KnownPrincipals {
   private readonly byHash = new Map<string, Known>(); // the least recently used first
 
@@ -30,7 +30,7 @@ export class KnownPrincipals {
     const known = this.byHash.get(hash);
     if (known === undefined) return undefined;
     this.byHash.delete(hash);
-    if (known.until <= this.monotonic()) return undefined;
+    if (known.until <= this.monotonic() || known.principal.counts?.() === false) return undefined;
     this.byHash.set(hash, known);
     return known.principal;
   }
@@ -42,10 +42,6 @@ export class KnownPrincipals {
     if (this.byHash.size <= this.maximum) return;
     const [oldest] = this.byHash.keys();
     this.byHash.delete(oldest!);
-  }
-
-  forgetAll(): void {
-    this.byHash.clear();
   }
 }
 

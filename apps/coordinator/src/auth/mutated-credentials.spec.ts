@@ -50,7 +50,7 @@ beforeAll(async () => {
   authentication = new Authentication([
     new TokenAuthenticator({ path: tokens, now, monotonic, logger: silentLogger }),
     new JwtAuthenticator({
-      keys: new FileKeys({ path: keys, monotonic, logger: silentLogger, onChange: () => undefined }),
+      keys: new FileKeys({ path: keys, monotonic, logger: silentLogger }),
       known: new KnownPrincipals(monotonic),
       now,
       issuer: ISSUER,

@@ -4,6 +4,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/gl
 import { readFilesAgain, type Logger } from '@concordat/foundation';
 import { errors } from 'jose';
 import {
+  ASK_FIRST_AFTER_MS,
   ASK_FOR_UNKNOWN_EACH_MS,
   PAUSE_AFTER_FAILURE_MS,
   REFRESH_AFTER_MS,
@@ -27,10 +28,9 @@ let asked: number;
 let elapsed: number;
 let timeoutMs: number;
 let warnings: string[];
-let changes: number;
 let keys: RemoteKeys;
 beforeEach(async () => {
-  [asked, elapsed, warnings, changes] = [0, 0, [], 0];
+  [asked, elapsed, warnings] = [0, 0, []];
   server = createServer((request, response) => {
     asked++;
     answer(request, response);
@@ -47,7 +47,6 @@ beforeEach(async () => {
     url: `http://127.0.0.1:${port}/keys?key=canary`, // some issuers want one
     monotonic,
     logger,
-    onChange: () => changes++,
     get timeoutMs() {
       return timeoutMs;
     },
@@ -72,7 +71,7 @@ describe('keys at a URL', () => {
     answer = answers(await first!.keySet());
     const found = await Promise.all([1, 2, 3].map(() => keys.keyFor(header('first'))));
     await keys.keyFor(header('first'));
-    expect([new Set(found).size, asked]).toEqual([1, 1]);
+    expect([new Set(found.map(({ key }) => key)).size, asked]).toEqual([1, 1]);
   });
 
   it('are fetched again for a key that is new, and then it is known', async () => {
@@ -91,13 +90,51 @@ describe('keys at a URL', () => {
     answer = answers({}, 503);
     readFilesAgain();
     await until(() => warnings.length > 0);
-    expect(await keys.keyFor(header('first'))).toBeDefined();
-    expect(changes).toBe(0);
+    const { counts } = await keys.keyFor(header('first'));
+    expect(counts()).toBe(true);
     answer = answers(await second!.keySet());
     elapsed = PAUSE_AFTER_FAILURE_MS;
     readFilesAgain();
-    await until(() => changes > 0);
+    await until(() => !counts());
     await expect(keys.keyFor(header('first'))).rejects.toBeInstanceOf(errors.JWKSNoMatchingKey);
+  });
+
+  it('count no longer when they are withdrawn, also for who asks for no other', async () => {
+    answer = answers(await first!.keySet(second!));
+    const { counts } = await keys.keyFor(header('first'));
+    answer = answers(await second!.keySet());
+    elapsed = REFRESH_AFTER_MS - 1;
+    expect([counts(), asked]).toEqual([true, 1]);
+    elapsed = REFRESH_AFTER_MS;
+    expect(counts()).toBe(true); // it asks
+    await until(() => !counts());
+    expect(asked).toBe(2);
+  });
+
+  it('are fetched before one is believed that nobody has asked for in long', async () => {
+    answer = answers(await first!.keySet(second!));
+    await keys.keyFor(header('first'));
+    answer = answers(await second!.keySet());
+    elapsed = ASK_FIRST_AFTER_MS;
+    await expect(keys.keyFor(header('first'))).rejects.toBeInstanceOf(errors.JWKSNoMatchingKey);
+    answer = answers({}, 503);
+    elapsed += ASK_FIRST_AFTER_MS;
+    expect(await keys.keyFor(header('second'))).toBeDefined();
+    expect(warnings).toHaveLength(1);
+  });
+
+  it('do not count while they are too old to be used', async () => {
+    answer = answers(await first!.keySet());
+    const { counts } = await keys.keyFor(header('first'));
+    answer = answers({}, 503);
+    elapsed = UNUSABLE_AFTER_MS - 1;
+    expect(counts()).toBe(true);
+    await until(() => warnings.length > 0);
+    elapsed = UNUSABLE_AFTER_MS;
+    expect(counts()).toBe(false);
+    answer = answers(await first!.keySet());
+    elapsed += PAUSE_AFTER_FAILURE_MS;
+    await until(counts);
   });
 
   it('are not fetched for each unknown key', async () => {

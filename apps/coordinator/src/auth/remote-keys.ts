@@ -1,14 +1,12 @@
 import { errorMessage, rereadOnRequest, type Logger, type Rereadable } from '@concordat/foundation';
-import { createLocalJWKSet, errors, type CryptoKey, type JSONWebKeySet, type JWTHeaderParameters } from 'jose';
+import { errors, type JSONWebKeySet, type JWTHeaderParameters } from 'jose';
 import { AuthenticationUnavailableError } from './errors.js';
-import type { VerificationKeys } from './verification-keys.js';
+import { KeyRing, type VerificationKey, type VerificationKeys } from './verification-keys.js';
 
 export interface RemoteKeysOptions {
   readonly url: string;
   readonly monotonic: () => number;
   readonly logger: Logger;
-  /** called when they were fetched on request, because one may have been withdrawn */
-  readonly onChange?: () => void;
   /** default: the platform's */
   readonly fetch?: typeof globalThis.fetch;
   /** for the whole answer; default 3 s */
@@ -17,6 +15,8 @@ export interface RemoteKeysOptions {
 
 /** Older keys are fetched again, while they are still used. */
 export const REFRESH_AFTER_MS = 10 * 60_000;
+/** Nobody has used keys that are older, so they are fetched before one of them is believed, unless that fails. */
+export const ASK_FIRST_AFTER_MS = 11 * 60_000;
 /** Older keys are not used any more, although no newer ones can be fetched. */
 export const UNUSABLE_AFTER_MS = 60 * 60_000;
 /** An unknown key leads to a question at most this often: anybody can send a token with one. */
@@ -26,10 +26,8 @@ export const PAUSE_AFTER_FAILURE_MS = 1_000;
 const TIMEOUT_MS = 3_000;
 const MAXIMUM_BYTES = 256 * 1024;
 
-type FindKey = (header: JWTHeaderParameters) => Promise<CryptoKey>;
-
 interface Fetched {
-  readonly find: FindKey;
+  readonly ring: KeyRing;
   readonly at: number;
 }
 
@@ -39,7 +37,7 @@ interface Fetched {
  */
 export class RemoteKeys implements VerificationKeys, Rereadable {
   private fetched: Fetched | undefined;
-  private pending: Promise<FindKey> | undefined;
+  private pending: Promise<KeyRing> | undefined;
   private askedAt = Number.NEGATIVE_INFINITY;
   private failure: { readonly error: AuthenticationUnavailableError; readonly at: number } | undefined;
 
@@ -49,43 +47,55 @@ export class RemoteKeys implements VerificationKeys, Rereadable {
 
   readAgain(): void {
     // a failure is logged, and the keys that are there stay
-    this.ask().then(this.options.onChange, () => undefined);
+    this.ask().catch(() => undefined);
   }
 
-  async keyFor(header: JWTHeaderParameters): Promise<CryptoKey> {
-    const find = await this.present();
+  async keyFor(header: JWTHeaderParameters): Promise<VerificationKey> {
+    const ring = await this.fresh();
+    const newest = (): KeyRing | undefined => this.present();
     try {
-      return await find(header);
+      return await ring.keyFor(header, newest);
     } catch (error) {
       const isUnknown = error instanceof errors.JWKSNoMatchingKey;
       if (!isUnknown || this.options.monotonic() - this.askedAt < ASK_FOR_UNKNOWN_EACH_MS) throw error;
     }
-    return (await this.ask())(header);
+    return (await this.ask()).keyFor(header, newest);
   }
 
-  private async present(): Promise<FindKey> {
-    const age = this.fetched ? this.options.monotonic() - this.fetched.at : Number.POSITIVE_INFINITY;
-    if (!this.fetched || age >= UNUSABLE_AFTER_MS) return this.ask();
+  private async fresh(): Promise<KeyRing> {
+    const ring = this.present();
+    if (ring === undefined) return this.ask();
+    if (this.age() < ASK_FIRST_AFTER_MS || this.failure) return ring;
+    return this.ask().catch(() => ring);
+  }
+
+  /** The keys that are used now; old ones are fetched again meanwhile. Undefined: there are none. */
+  private present(): KeyRing | undefined {
+    const age = this.age();
     // who waits for nothing need not know whether it fails: it is logged
     if (age >= REFRESH_AFTER_MS) this.ask().catch(() => undefined);
-    return this.fetched.find;
+    return age < UNUSABLE_AFTER_MS ? this.fetched?.ring : undefined;
   }
 
-  private ask(): Promise<FindKey> {
+  private age(): number {
+    return this.fetched ? this.options.monotonic() - this.fetched.at : Number.POSITIVE_INFINITY;
+  }
+
+  private ask(): Promise<KeyRing> {
     const { failure } = this;
     if (failure && this.options.monotonic() - failure.at < PAUSE_AFTER_FAILURE_MS) return Promise.reject(failure.error);
     this.pending ??= this.fetchKeys().finally(() => (this.pending = undefined));
     return this.pending;
   }
 
-  private async fetchKeys(): Promise<FindKey> {
+  private async fetchKeys(): Promise<KeyRing> {
     const { monotonic, logger, url } = this.options;
     this.askedAt = monotonic();
     try {
-      const find = createLocalJWKSet((await this.download()) as JSONWebKeySet);
-      this.fetched = { find, at: monotonic() };
+      const ring = new KeyRing((await this.download()) as JSONWebKeySet);
+      this.fetched = { ring, at: monotonic() };
       this.failure = undefined;
-      return find;
+      return ring;
     } catch (cause) {
       const error = new AuthenticationUnavailableError('the keys of the issuer cannot be read now', { cause });
       this.failure = { error, at: monotonic() };

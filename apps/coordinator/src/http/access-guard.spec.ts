@@ -1,11 +1,9 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { once } from 'node:events';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { readFilesAgain } from '@concordat/foundation';
+import { statSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { CALL_RULES, ruleOf } from '../auth/call-rules.js';
 import { ROLES, type Role } from '../auth/credentials/roles.js';
-import { EventStreams } from './event-streams.js';
 import { active, BRANCH_ID, ID } from './testing/fake-engine.js';
 import { Secured, type Bearer } from './testing/secured.js';
 import { createTestNode, type TestNode } from './testing/test-node.js';
@@ -222,90 +220,6 @@ describe('a request to commit or abort that names branches', () => {
     const [named, unnamed] = node.transactions.calls.map(([, , options]) => options);
     expect(named).not.toHaveProperty('access.participants');
     expect(unnamed).toHaveProperty('access.participants', ['bank-a']);
-  });
-});
-
-describe('a stream of events', () => {
-  afterEach(() => void jest.useRealTimers());
-
-  it('ends with the credential with which it was opened', async () => {
-    const url = `${await node.listen()}/v1/events`;
-    const [short, long] = [5, 60].map((expiresIn) => secured.issuer.token(Date.now(), ['client'], { expiresIn }));
-    const headers = { authorization: `Bearer ${await short!}` };
-    const lasting = { authorization: `Bearer ${await long!}` };
-    // only the clock and the keep-alive of the streams, each 15 s
-    const others = [
-      'nextTick',
-      'setImmediate',
-      'clearImmediate',
-      'setTimeout',
-      'clearTimeout',
-      'queueMicrotask',
-    ] as const;
-    jest.useFakeTimers({ doNotFake: [...others, 'performance', 'hrtime'] });
-    const responses = await Promise.all(
-      [headers, lasting].map(async (own) => {
-        const call = httpRequest(url, { headers: own, agent: false });
-        call.end();
-        const [response] = (await once(call, 'response')) as [IncomingMessage];
-        return response.resume();
-      }),
-    );
-    expect(responses.map(({ statusCode }) => statusCode)).toEqual([200, 200]);
-    const ended = once(responses[0]!, 'end');
-    jest.advanceTimersByTime(15_000);
-    await ended;
-    expect(node.app.get(EventStreams, { strict: false }).size).toBe(1);
-    responses[1]!.destroy();
-  });
-
-  it('leaves room for those of others: a principal has half of them at most', async () => {
-    const small = await createTestNode({ ...secured.environment, CONCORDAT_MAX_CONNECTIONS: '16' }); // 8 streams
-    const base = await small.listen();
-    const open = async (bearer: Bearer) => {
-      const call = httpRequest(`${base}/v1/events`, { headers: secured.header(bearer), agent: false });
-      call.end();
-      const [response] = (await once(call, 'response')) as [IncomingMessage];
-      return response;
-    };
-    const taken = await Promise.all(Array.from({ length: 4 }, () => open('alice')));
-    const refused = await open('alice');
-    let body = '';
-    for await (const chunk of refused.setEncoding('utf8')) body += String(chunk);
-    expect([refused.statusCode, body]).toEqual([503, expect.stringContaining('4 event streams of this principal')]);
-    taken.push(await open('bob'), await open('watcher'));
-    expect(new Set(taken.map(({ statusCode }) => statusCode))).toEqual(new Set([200]));
-    for (const response of taken) response.destroy();
-    await small.app.close();
-  });
-
-  it('gets nothing more when the file has its token no longer, or says something else of it', async () => {
-    const own = await Secured.create();
-    const other = await createTestNode(own.environment);
-    const url = `${await other.listen()}/v1/events`;
-    const open = async (bearer: Bearer) => {
-      const call = httpRequest(url, { headers: own.header(bearer), agent: false });
-      call.end();
-      const [response] = (await once(call, 'response')) as [IncomingMessage];
-      return response.resume();
-    };
-    const [alice, bob, watcher] = await Promise.all([open('alice'), open('bob'), open('watcher')]);
-    const lines = readFileSync(own.tokenFile, 'utf8').split('\n');
-    const without = lines
-      .filter((line) => !line.includes(' alice '))
-      .map((line) => line.replace(' bob client', ' bob metrics'));
-    writeFileSync(own.tokenFile, without.join('\n'));
-    readFilesAgain();
-    const ended = Promise.all([once(alice, 'end'), once(bob, 'end')]);
-    for (const owner of ['token:alice', 'token:bob']) {
-      const event = { logIndex: 12, transaction: { ...active, owner } };
-      for (const listener of other.transactions.listeners) listener(event);
-    }
-    await ended;
-    expect(other.app.get(EventStreams, { strict: false }).size).toBe(1);
-    watcher.destroy();
-    await other.app.close();
-    own.remove();
   });
 });
 

@@ -52,6 +52,11 @@ function trust(...authorities: TestAuthority[]): void {
   readFilesAgain();
 }
 
+function revoke(certificate: Buffer): void {
+  certificates.write('revoked', new X509Certificate(certificate).serialNumber, 0o644);
+  readFilesAgain();
+}
+
 /** Whole seconds, as certificates have them. */
 const inSeconds = (seconds: number): Date => new Date((Math.ceil(Date.now() / 1_000) + seconds) * 1_000);
 
@@ -103,8 +108,7 @@ describe('a connection that is open', () => {
     const [http1, http2] = [keptAlive(mallory), await session(mallory)];
     expect([(await http1.ask()).status, (await http2.ask(LIST)).status]).toEqual([200, 200]);
     certificates.node(1, { notAfter: new Date('2021-01-01T00:00:00Z') });
-    certificates.write('revoked', new X509Certificate(mallory.cert).serialNumber, 0o644);
-    readFilesAgain();
+    revoke(mallory.cert);
     const refusal = { code: 'UNAUTHENTICATED', detail: 'the certificate was revoked; get a new one' };
     expect(await http1.ask()).toMatchObject({ status: 401, body: refusal });
     expect(await http2.ask(LIST)).toMatchObject({ status: 401, body: refusal });
@@ -114,7 +118,10 @@ describe('a connection that is open', () => {
     expect(lines).toContain('the revocations of http have changed and are read again');
   });
 
-  it('gets no further event when its certificate counts no longer', async () => {
+  it.each<[string, (own: TestTls) => void]>([
+    ['is of an authority that is trusted no longer', () => trust(successor)],
+    ['is revoked', ({ cert }) => revoke(cert)],
+  ])('gets no further event when its certificate %s', async (_what, change) => {
     await start();
     const mallory = certificates.client({ roles: ['observer'], name: 'mallory' });
     const sent = request(`${url}/v1/events`, { ...mallory, agent: false });
@@ -129,7 +136,7 @@ describe('a connection that is open', () => {
     node.transactions.publish(active);
     await until(() => text.includes('event: transaction'));
     const before = text;
-    trust(successor);
+    change(mallory);
     node.transactions.publish(committing);
     await ended;
     expect(text).toBe(before);

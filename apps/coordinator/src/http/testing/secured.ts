@@ -21,6 +21,7 @@ export type Bearer = keyof typeof BEARERS;
 export class Secured {
   readonly directory = mkdtempSync(join(tmpdir(), 'concordat-secured-'));
   readonly tokenFile = join(this.directory, 'tokens');
+  readonly keyFile = join(this.directory, 'keys.json');
   readonly auditFile = join(this.directory, 'audit.jsonl');
   private readonly tokens = new Map<string, string>();
 
@@ -35,14 +36,14 @@ export class Secured {
       lines.push(line);
     }
     writeFileSync(secured.tokenFile, lines.join('\n'), { mode: 0o600 });
-    writeFileSync(join(secured.directory, 'keys.json'), JSON.stringify(await secured.issuer.keySet()));
+    writeFileSync(secured.keyFile, JSON.stringify(await secured.issuer.keySet()));
     return secured;
   }
 
   get environment(): Readonly<Record<string, string>> {
     return {
       CONCORDAT_AUTH_TOKEN_FILE: this.tokenFile,
-      CONCORDAT_AUTH_KEY_FILE: join(this.directory, 'keys.json'),
+      CONCORDAT_AUTH_KEY_FILE: this.keyFile,
       CONCORDAT_AUTH_ISSUER: ISSUER,
       CONCORDAT_AUTH_AUDIENCE: AUDIENCE,
       CONCORDAT_AUDIT_FILE: this.auditFile,
