@@ -17,7 +17,7 @@ export interface AuditedCall {
   readonly forwardedBy: string | undefined;
   /** address from which that node had it, as the request says */
   readonly forwardedFor: string | undefined;
-  /** status of the answer; undefined: the sender went away before */
+  /** status of the answer; undefined: its sender has got none */
   readonly status: number | undefined;
   /** what was asked for, where the call is one of operators */
   readonly body?: JsonValue;
@@ -27,6 +27,9 @@ export interface RefusedCredential extends Pick<AuditedCall, 'call' | 'address' 
   readonly reason: RefusalReason;
   readonly note: string | undefined;
 }
+
+/** A call of an operator that came too soon after others. */
+export type LimitedCall = Omit<AuditedCall, 'status' | 'body'>;
 
 /** A call that the roles of the sender do not allow. */
 export interface RefusedCall extends Omit<AuditedCall, 'status' | 'body'> {
@@ -48,7 +51,7 @@ export interface RefusedAttempt {
   readonly note?: string;
 }
 
-type RefusalEvent = 'refused-credential' | 'refused-call' | RefusedAttempt['event'];
+type RefusalEvent = 'refused-credential' | 'refused-call' | 'limited-call' | RefusedAttempt['event'];
 
 /** What is written of one kind of refusal in the present second. */
 interface RefusalWindow {
@@ -120,6 +123,13 @@ export class AuditLog {
     this.refusal('refused-call', principal, shown, sentence);
   }
 
+  /** Its number is limited as those of refusals are: who sends too much does not fill the disk by it. */
+  limitedCall({ url, ...entry }: LimitedCall): void {
+    const { principal = 'nobody in particular', call, address } = entry;
+    const shown = { ...entry, url: fitText(url, MAXIMUM_URL_LENGTH), status: 429 };
+    this.refusal('limited-call', entry.principal ?? address, shown, `${principal}: ${call} from ${address}: 429`);
+  }
+
   attempt({ event, ...entry }: RefusedAttempt): void {
     const { what, address, reason } = entry;
     const from = address === undefined ? '' : ` from ${address}`;
@@ -135,7 +145,7 @@ export class AuditLog {
   private refusal(
     event: RefusalEvent,
     sender: string | undefined,
-    entry: { readonly note?: string | undefined },
+    entry: { readonly note?: string | undefined; readonly address?: string },
     sentence: string,
   ): void {
     const window = this.windowOf(event);

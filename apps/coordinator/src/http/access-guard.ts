@@ -10,6 +10,7 @@ import { CredentialRefusedError } from '../auth/errors.js';
 import { CONFIG, type Config } from '../config.js';
 import { LOGGER } from '../logging.js';
 import { AuthMetrics } from '../metrics/auth-metrics.js';
+import { answeredStatus } from './answered-status.js';
 import { sendProblem } from './answers.js';
 import { callerOf, originOf } from './audit-entries.js';
 import { foreignPageRefusal } from './foreign-pages.js';
@@ -80,8 +81,9 @@ export class AccessGuard {
   private refuseForeignPages(fastify: FastifyInstance): void {
     fastify.addHook('onRequest', (request, reply, done) => {
       const refusal = foreignPageRefusal(request);
-      if (refusal) this.refuse(request, reply, refusal);
-      else done();
+      if (!refusal) return done();
+      this.audit.refusedCall({ ...callerOf(request), note: refusal.message });
+      this.refuse(request, reply, refusal);
     });
   }
 
@@ -91,29 +93,32 @@ export class AccessGuard {
     if (rule?.isProbe) return;
     if (rule?.roles === 'everyone') return this.admitToPage(request);
     if (this.authentication) request.principal = await this.identify(request, this.authentication);
-    await this.countCall(request);
-    const isForced = rule?.isForcible === true && isForcedBy(request);
     const { principal } = request;
+    const isForced = rule?.isForcible === true && isForcedBy(request);
+    const isOperation = rule?.isOperation === true || isForced;
+    // everything that an operator does; without authentication: what only operators should do
+    const isAudited = principal === null ? isOperation : principal.roles.has('operator');
+    await this.countCall(request, isAudited);
     if (principal && rule && !isAllowed(rule, principal)) throw this.forbidden(rule.roles, principal, request);
     if (principal && isForced && !principal.roles.has('operator')) {
       throw this.forbidden(['operator'], principal, request);
     }
-    if (!rule) return;
-    const isOperation = rule.isOperation === true || isForced;
-    if (isAudited(isOperation, request.principal)) this.auditLater(isOperation, request, reply);
+    if (isAudited) this.auditLater(isOperation, request, reply);
   }
 
   /** What everybody may read, and nobody without end. */
   private async admitToPage(request: FastifyRequest): Promise<void> {
-    if (!this.authentication) return this.countCall(request);
+    if (!this.authentication) return this.countCall(request, false);
     const seconds = await this.withoutCredential?.(request);
     if (seconds !== undefined) throw tooMany(TOO_MANY_WITHOUT, seconds);
   }
 
   /** Counts a call, whether the sender may make it or not. */
-  private async countCall(request: FastifyRequest): Promise<void> {
+  private async countCall(request: FastifyRequest, isAudited: boolean): Promise<void> {
     const seconds = await this.limit?.(request);
-    if (seconds !== undefined) throw tooMany('this principal sends too many requests', seconds);
+    if (seconds === undefined) return;
+    if (isAudited) this.audit.limitedCall(callerOf(request));
+    throw tooMany('this principal sends too many requests', seconds);
   }
 
   /** Undefined for a path without a route: a sender that is let in learns that there is none. */
@@ -152,8 +157,7 @@ export class AccessGuard {
       const { body } = request;
       // a follower has only the bytes, and the leader audits, too
       const isParsed = isOperation && body !== undefined && !Buffer.isBuffer(body);
-      const status = reply.raw.writableEnded ? reply.raw.statusCode : undefined;
-      this.audit.call({ ...entry, status, ...(isParsed && { body: body as JsonValue }) });
+      this.audit.call({ ...entry, status: answeredStatus(reply.raw), ...(isParsed && { body: body as JsonValue }) });
     };
     reply.raw.once(
       'close',
@@ -206,11 +210,6 @@ function forbidden(roles: CallRule['roles'], principal: Principal): RequestRefus
     roles === 'everyone' ? [] : roles.map((role) => (role === 'participant' ? 'participant:<name>' : role));
   const own = formatGrants(principal).join(', ') || 'none';
   return new RequestRefusedError('FORBIDDEN', `this call needs one of the roles ${needed.join(', ')}; yours: ${own}`);
-}
-
-/** Everything that an operator does. Without authentication: what only operators should do. */
-function isAudited(isOperation: boolean, principal: Principal | null): boolean {
-  return principal === null ? isOperation : principal.roles.has('operator');
 }
 
 /** What its query says is checked with the rest of it; here anything but a no counts. */

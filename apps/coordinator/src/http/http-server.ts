@@ -16,6 +16,7 @@ import {
 import type { FastifyError, FastifyHttpOptions, FastifyHttpsOptions, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';
 import { ANSWER_HEADERS, Http1Response } from './answer-headers.js';
+import { answeredBelow } from './answered-status.js';
 import { sendProblem } from './answers.js';
 import { clientConnections, type ClientConnectionsConfig } from './client-connections.js';
 import { Http2Exchange } from './http2-exchange.js';
@@ -78,7 +79,10 @@ export function createHttpServer(
       givenUp.add(socket);
       unanswered.whenAnswered(
         socket,
-        guarded(() => answerClientError(error, socket), failed),
+        guarded(() => {
+          const status = answerClientError(error, socket);
+          if (status !== undefined) unanswered.endWith(socket, status);
+        }, failed),
       );
     }, failed),
   };
@@ -163,6 +167,11 @@ class UnansweredRequests {
     );
   }
 
+  /** Says of what is left, which has not come whole, that its connection has answered it. */
+  endWith(socket: Duplex, status: number): void {
+    for (const [, response] of this.ofSocket.get(socket) ?? []) answeredBelow(response, status);
+  }
+
   /** Calls back when all complete requests of a connection are answered; at once if none is pending. */
   whenAnswered(socket: Duplex, callback: () => void): void {
     const waiting = [...(this.ofSocket.get(socket) ?? [])].filter(
@@ -196,16 +205,21 @@ const CLIENT_ERRORS: Readonly<Record<string, ProblemCode>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST_TIMEOUT',
 };
 
-/** Answers requests that node:http cannot parse. No request object exists, so the answer is written by hand. */
-function answerClientError(error: ClientError, socket: Duplex): void {
+/**
+ * Answers requests that node:http cannot parse, or that do not come whole in time. Often no request object exists, so
+ * the answer is written by hand. Returns its status; undefined: nobody is there to read one.
+ */
+function answerClientError(error: ClientError, socket: Duplex): number | undefined {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
-    return;
+    return undefined;
   }
   const code = CLIENT_ERRORS[error.code ?? ''] ?? 'MALFORMED_HTTP';
   const detail =
     code === 'REQUEST_TIMEOUT' ? 'the request did not arrive whole in time' : 'the request could not be read as HTTP';
-  endWith(socket, makeProblem(code, detail, '/'));
+  const problem = makeProblem(code, detail, '/');
+  endWith(socket, problem);
+  return problem.status;
 }
 
 function refuseConnect({ url }: IncomingMessage, socket: Duplex): void {

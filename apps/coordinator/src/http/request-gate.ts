@@ -3,6 +3,7 @@ import { guarded, type Logger } from '@concordat/foundation';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Metrics } from '../metrics/metrics.js';
 import { LOGGER } from '../logging.js';
+import { answeredStatus } from './answered-status.js';
 import { sendProblem } from './answers.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem } from './problems.js';
@@ -73,7 +74,8 @@ export class RequestGate {
     this.running++;
     const ended = (): void => {
       if (--this.running === 0) this.whenIdle?.();
-      this.metrics.observeRequest(request.method, route, reply.raw.statusCode, performance.now() - startedAt);
+      const status = answeredStatus(reply.raw) ?? reply.raw.statusCode;
+      this.metrics.observeRequest(request.method, route, status, performance.now() - startedAt);
     };
     reply.raw.once(
       'close',
