@@ -436,7 +436,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
   row(
     'lab/local-system/security',
     'apps/lab/src/local-system/security/',
-    ['lab/local-system/ports', 'foundation', 'foundation/authority'],
+    ['lab/basics', 'lab/local-system/ports', 'foundation', 'foundation/authority'],
     ['jose', 'node:*'],
   ),
   row('lab/local-system/ports', ['apps/lab/src/local-system/ports.ts'], ['foundation'], ['node:*']),
