@@ -467,4 +467,86 @@ describe('over Kafka alone', () => {
     await expect(doomed).rejects.toMatchObject({ code: 'ROLLBACK_ONLY' });
     expect(lastHeaders).toEqual({ 'concordat-doomed': 'NOT_PREPARABLE;inventory' });
   });
+
+  it('the session of a call that was undone ends at once, and a later call has another one', async () => {
+    await run(async () => {
+      handler = () => add(inventory, 'undone').then(failing);
+      await expect(call()).rejects.toMatchObject({ code: 'SOLD_OUT' });
+      await expect(inventory.sessions[0]!.ended).resolves.toBe('aborted');
+      handler = () => add(inventory, 'second');
+      await call();
+    });
+    expect(inventory.words).toEqual(['second']);
+  });
+
+  it('work that ended beside a call that is undone later is prepared with the end of that one', async () => {
+    const open: (() => void)[] = [];
+    const gate = (): Promise<void> => new Promise((resolve) => open.push(resolve));
+    await run(async () => {
+      const calls: Promise<void>[] = [];
+      const begin = async (work: () => Promise<unknown>): Promise<void> => {
+        handler = work;
+        calls.push(call());
+        calls.at(-1)!.catch(() => undefined);
+        await waitFor('its statement', () => inventory.sessions[0]?.words.length === calls.length);
+      };
+      await begin(() => add(inventory, 'kept').then(gate));
+      await begin(() => add(inventory, 'undone').then(gate).then(failing));
+      open[0]!();
+      await calls[0];
+      open[1]!();
+      await expect(calls[1]).rejects.toMatchObject({ code: 'SOLD_OUT' });
+    });
+    expect(inventory.words).toEqual(['kept']);
+  });
+});
+
+describe('a call that was undone, and whose branch its caller is to name', () => {
+  const undone = async (): Promise<void> => {
+    inventory.transactions.transaction.onGlobalCommit(() => void ends.push('commit'));
+    inventory.transactions.transaction.onGlobalAbort(() => void ends.push('abort'));
+    await add(inventory, 'undone').then(failing);
+  };
+  let ends: string[];
+  beforeEach(() => {
+    ends = [];
+  });
+
+  it('gives its session back at once, and the transaction goes on', async () => {
+    handler = undone;
+    await run(async () => {
+      await expect(call({}, true)).rejects.toMatchObject({ code: 'SOLD_OUT' });
+      await expect(inventory.sessions[0]!.ended).resolves.toBe('aborted');
+      expect(ends).toEqual([]);
+      handler = () => add(inventory, 'second');
+      await call({}, true);
+    });
+    expect(inventory.words).toEqual(['second']);
+    expect([...system.begun.values()][0]!.branches.map(({ branchId }) => branchId)).toEqual([
+      inventory.sessions[1]!.branchId,
+    ]);
+    await waitFor('the hooks', () => ends.length > 0);
+    expect(ends).toEqual(['abort']);
+  });
+
+  it('keeps it for what another call has done in it', async () => {
+    await run(async () => {
+      await call({}, true);
+      handler = undone;
+      await expect(call({}, true)).rejects.toMatchObject({ code: 'SOLD_OUT' });
+    });
+    expect(inventory.sessions).toHaveLength(1);
+    expect(inventory.words).toEqual(['reservation']);
+  });
+
+  it('keeps it when the coordinators know the branch', async () => {
+    handler = undone;
+    await run(async () => {
+      await expect(call()).rejects.toMatchObject({ code: 'SOLD_OUT' });
+      handler = () => add(inventory, 'second');
+      await call();
+    });
+    expect(inventory.sessions).toHaveLength(1);
+    expect(inventory.words).toEqual(['second']);
+  });
 });

@@ -8,6 +8,7 @@ import type { CurrentTransaction } from './current-transaction.js';
 import { doomOf, type GlobalTransactions } from './global-transactions.js';
 import { checkGlobalTransactionOptions, propagationStep, type GlobalTransactionOptions } from './options.js';
 import { codeOf, type ProcessTransaction } from './process-transaction.js';
+import type { GlobalOutcome } from './ports.js';
 import { isTooLate } from './too-late.js';
 import { TransactionScope } from './transaction-scope.js';
 
@@ -185,9 +186,13 @@ async function joinHere<T>(
   const settled = await transactions.settle(scope, work, isNamed);
   try {
     if (settled.type === 'failed') {
-      if (settled.isUndone) transaction.hooks.takeUndone(scope.hooks);
+      if (settled.isUndone) {
+        transaction.hooks.takeUndone(scope.hooks);
+        await endUndone(transactions, transaction);
+      }
       throw settled.error;
     }
+    transaction.noteKept();
     await consumersJoined(transaction, transactions.ports);
     if (!transaction.isActive) await transaction.prepareUnaddressable();
     transaction.refuseDoomed();
@@ -195,7 +200,7 @@ async function joinHere<T>(
     answer(answerHeaders(await proofOf(transaction, isNamed)));
     return settled.value;
   } catch (error) {
-    const isUndone = settled.type === 'failed' && settled.isUndone;
+    const isUndone = settled.type === 'failed' && settled.isUndone && error === settled.error;
     if (!isUndone) {
       transaction.hooks.take(scope.hooks);
       transaction.doom(doomOf(error, transaction.participant));
@@ -210,6 +215,21 @@ async function joinHere<T>(
   } finally {
     if (!transaction.isActive) void leave(transactions, transaction);
   }
+}
+
+/**
+ * The last method here was undone. Work of others that ended beside it is prepared where it was to wait for this end.
+ * Without any, a session that no coordinator knows would wait for its deadline, so it ends now; a later call has a new
+ * one.
+ *
+ * @throws RollbackOnlyError when the work of the others cannot be prepared
+ */
+async function endUndone(transactions: GlobalTransactions, transaction: ProcessTransaction): Promise<void> {
+  if (transaction.isActive) return;
+  if (transaction.hasKept) return transaction.prepareUnaddressable();
+  if (!transaction.leaveUnenlisted()) return;
+  transactions.forget(transaction);
+  void transaction.rollBack('METHOD_FAILED', 'all methods of the transaction in this process were undone');
 }
 
 /** The branches that have joined, with those that the caller is to name. */
@@ -232,11 +252,26 @@ async function leave(transactions: GlobalTransactions, transaction: ProcessTrans
     if (transaction.isActive && end === undefined) return;
     transactions.forget(transaction);
     if (transaction.hooks.isEmpty) return;
-    const outcome = end === 'aborted' ? 'aborted' : (await transactions.ask(transaction)).outcome;
+    const outcome = await outcomeFor(transactions, transaction, end);
     await transactions.suspend(() => transaction.hooks.run(outcome, transaction.transactionId, logger));
   } catch (error) {
     logger.warn(`the hooks of transaction ${transaction.transactionId} were not called: ${errorMessage(error)}`);
   } finally {
     transaction.isWatched = false;
+  }
+}
+
+/** A branch that was left because its work was undone says nothing of the others, and needs no more than an end. */
+async function outcomeFor(
+  transactions: GlobalTransactions,
+  transaction: ProcessTransaction,
+  end: Awaited<ReturnType<ProcessTransaction['sessionEnd']>>,
+): Promise<GlobalOutcome> {
+  if (end === 'aborted' && !transaction.isLeft) return 'aborted';
+  try {
+    return (await transactions.ask(transaction)).outcome;
+  } catch (error) {
+    if (transaction.isLeft) return 'aborted'; // which it is for each of its hooks
+    throw error;
   }
 }

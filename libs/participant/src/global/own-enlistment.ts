@@ -39,6 +39,11 @@ export class OwnEnlistment {
     return this.enlisting;
   }
 
+  /** Whether the coordinators may know the branch. */
+  get isUnderWay(): boolean {
+    return this.enlisting !== undefined;
+  }
+
   /** The session has ended: there is nothing left to enlist. */
   over(): void {
     this.timer.cancel();

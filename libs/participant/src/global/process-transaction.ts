@@ -89,6 +89,8 @@ export class ProcessTransaction {
   /** why the coordinators did not take the branch */
   private refusal: unknown;
   private activeCount = 0;
+  private keptHere = false;
+  private left = false;
   /** transactions of database libraries that have not ended */
   private readonly openParts = new Set<SavepointOwner>();
   private callCount = 0;
@@ -157,6 +159,28 @@ export class ProcessTransaction {
   ended(): void {
     this.activeCount--;
     this.endRefused();
+  }
+
+  /** A method that a call brought here has succeeded: its work is in the session, or was prepared. */
+  noteKept(): void {
+    this.keptHere = true;
+  }
+
+  get hasKept(): boolean {
+    return this.keptHere;
+  }
+
+  /** It ended without its branch, because none of its methods has left any work. */
+  get isLeft(): boolean {
+    return this.left;
+  }
+
+  /** Whether no coordinator knows the branch; then it will never be enlisted, and its session may end. */
+  leaveUnenlisted(): boolean {
+    if (this.opening === undefined || this.own?.isUnderWay === true) return false;
+    this.own?.over();
+    this.left = true;
+    return true;
   }
 
   /** The first reason counts. */
