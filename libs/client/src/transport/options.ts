@@ -13,7 +13,10 @@ export interface ClientOptions {
   readonly coordinators: readonly string[];
   /** how long a call may take, repetitions included, beside its `waitMs`. Default 60,000; `CALL_TIMEOUT` after it */
   readonly timeoutMs?: number;
-  /** how long one request may take, beside its `waitMs`, before another coordinator is asked. Default 10,000 */
+  /**
+   * how long one request may take, beside its `waitMs`, before another coordinator is asked. Default 10,000, and where a
+   * repetition has no further effect at most a third of `timeoutMs`, so that one that is silent does not take all of it
+   */
   readonly attemptTimeoutMs?: number;
   readonly retry?: RetryOptions;
   /**
@@ -51,7 +54,8 @@ export interface CallOptions {
 export interface Settings {
   readonly coordinators: Coordinators;
   readonly timeoutMs: number;
-  readonly attemptTimeoutMs: number;
+  /** undefined: the default */
+  readonly attemptTimeoutMs: number | undefined;
   readonly retry: RetrySettings;
   readonly headers: () => HeaderRecord | Promise<HeaderRecord>;
   /** the value of the header `authorization`; undefined: none */
@@ -73,7 +77,8 @@ export function settingsOf(options: ClientOptions): Settings {
   return {
     coordinators: Coordinators.parse(options.coordinators),
     timeoutMs: timeoutOf('timeoutMs', options.timeoutMs ?? 60_000),
-    attemptTimeoutMs: timeoutOf('attemptTimeoutMs', options.attemptTimeoutMs ?? 10_000),
+    attemptTimeoutMs:
+      options.attemptTimeoutMs === undefined ? undefined : timeoutOf('attemptTimeoutMs', options.attemptTimeoutMs),
     retry,
     headers: typeof headers === 'function' ? headers : () => headers,
     authorization: authorizationOf(options.token),

@@ -44,6 +44,21 @@ describe('fail-over', () => {
     expect(script.sent[0]!.signal.aborted).toBe(true);
   });
 
+  it('leaves it in time to ask another one, also in a call that is short', async () => {
+    const { client, script, clock } = virtualClient([silent, good]);
+    await settle(clock, client.get(TRANSACTION_ID, { timeoutMs: 3_000 }));
+    expect(coordinators(script)).toEqual(['one', 'two']);
+    expect(clock.monotonic()).toBe(1_000);
+  });
+
+  it('asks another one first when a whole call got no answer', async () => {
+    const { client, script, clock } = virtualClient([silent, good]);
+    const options = { timeoutMs: 300, attemptTimeoutMs: 300 };
+    await expect(settle(clock, client.get(TRANSACTION_ID, options))).rejects.toMatchObject({ code: 'CALL_TIMEOUT' });
+    await client.get(TRANSACTION_ID);
+    expect(coordinators(script)).toEqual(['one', 'two']);
+  });
+
   it('gives a coordinator that waits its time', async () => {
     const { client, clock } = virtualClient([silent, answer(202, sampleTransaction())]);
     await settle(clock, client.commit(TRANSACTION_ID, { waitMs: 5_000, attemptTimeoutMs: 300 }));
@@ -127,7 +142,7 @@ describe('time-outs and signals', () => {
   });
 
   it('a call may have a time-out of its own', async () => {
-    const { client, clock } = virtualClient([silent]);
+    const { client, clock } = virtualClient([silent, silent, silent]);
     await expect(settle(clock, client.get(TRANSACTION_ID, { timeoutMs: 40 }))).rejects.toMatchObject({
       code: 'CALL_TIMEOUT',
     });

@@ -37,6 +37,11 @@ export interface Answer {
 type Attempt<Result> =
   { readonly result: Result; readonly leaderUrl?: string | undefined } | { readonly failure: Failure };
 
+/** Of one request, unless the options say otherwise. */
+const ATTEMPT_TIMEOUT_MS = 10_000;
+/** Of the time of a call: enough is left to ask others. */
+const SHARE_OF_SILENT_ONE = 1 / 3;
+
 /** In an answer to a request that was forwarded to the leader. */
 const LEADER_HEADER = 'concordat-leader';
 
@@ -87,12 +92,14 @@ export class Transport {
     const limitMs = timeoutOf('timeoutMs', options.timeoutMs ?? timeoutMs) + waitMs;
     const scope = new Scope(clock, options.signal, limitMs);
     const round = coordinators.round();
+    let asked: string | undefined;
     let [isSent, mayHaveTakenEffect] = [false, false];
     let last: ConcordatError | undefined;
     try {
       for (let attempt = 1; ; attempt++) {
         scope.signal.throwIfAborted();
         const url = round.next();
+        asked = url;
         isSent = true;
         const tried = await attemptAt(url, scope, mayHaveTakenEffect);
         isSent = false;
@@ -112,6 +119,7 @@ export class Transport {
       }
     } catch (error) {
       if (!scope.hasTimedOut || error !== scope.signal.reason) throw error;
+      if (isSent && asked !== undefined) coordinators.failed(asked);
       throw timedOut(call, limitMs, repeatability !== 'read' && (mayHaveTakenEffect || isSent), last);
     } finally {
       scope.dispose();
@@ -173,9 +181,13 @@ export class Transport {
     }
   }
 
-  private attemptTimeoutMs({ waitMs = 0 }: Call, options: CallOptions): number {
-    const { attemptTimeoutMs = this.settings.attemptTimeoutMs } = options;
-    return timeoutOf('attemptTimeoutMs', attemptTimeoutMs) + waitMs;
+  private attemptTimeoutMs({ waitMs = 0, repeatability }: Call, options: CallOptions): number {
+    const { settings } = this;
+    const given = options.attemptTimeoutMs ?? settings.attemptTimeoutMs;
+    if (given !== undefined) return timeoutOf('attemptTimeoutMs', given) + waitMs;
+    const isShared = repeatability !== 'once' && settings.coordinators.count > 1;
+    const share = isShared ? (options.timeoutMs ?? settings.timeoutMs) * SHARE_OF_SILENT_ONE : Infinity;
+    return Math.max(1, Math.min(ATTEMPT_TIMEOUT_MS, share)) + waitMs;
   }
 
   private async requestInit(call: Call, options: CallOptions, signal: AbortSignal): Promise<RequestInit> {

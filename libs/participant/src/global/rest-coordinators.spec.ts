@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
 import { SystemClock } from '@concordat/foundation';
 import { RestCoordinators } from './rest-coordinators.js';
@@ -71,6 +72,32 @@ const problem = (status: number, code: string, more: Record<string, unknown> = {
 ];
 
 describe('the coordinators over REST', () => {
+  it('begin with another one when one is frozen, and not later than the transaction may take', async () => {
+    const asked: string[] = [];
+    const frozen = new Set(['1']);
+    const rest = new RestCoordinators(
+      {
+        coordinators: ['http://127.0.0.1:1', 'http://127.0.0.1:2'],
+        fetch: async (input, init) => {
+          const { port } = new URL(String(input));
+          asked.push(port);
+          if (frozen.has(port)) await once(init!.signal!, 'abort').then(() => init!.signal!.throwIfAborted());
+          return new Response(JSON.stringify(transaction()), { status: 201 });
+        },
+      },
+      new SystemClock(),
+    );
+    const request = { protocol: '2pc', timeoutMs: 600 } as const;
+    await expect(rest.begin(request)).resolves.toMatchObject({ transactionId: id });
+    await rest.begin(request);
+    expect(asked).toEqual(['1', '2', '2']);
+
+    frozen.add('2');
+    const startedAt = performance.now();
+    await expect(rest.begin(request)).rejects.toMatchObject({ code: 'CALL_TIMEOUT' });
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+  });
+
   it('begin, and give the deadline in milliseconds', async () => {
     const { rest, asked } = coordinators([201, transaction()]);
     const begun = await rest.begin({ protocol: '3pc', timeoutMs: 10_000, metadata: { cart: 1 } });

@@ -15,8 +15,11 @@ import type { BranchId, TransactionId } from '@concordat/commit-protocol';
 import { GlobalTransactionMixedError, type StrayBranch } from './errors.js';
 import type { BeginRequest, BranchEnlistment, CommitAnswer, GlobalCoordinators, HeldEnlistment } from './ports.js';
 
-/** A begin that takes longer is an error of the method. */
+/** A begin that takes longer is an error of the method; one that takes longer than its transaction may, too. */
 const BEGIN_LIMIT_MS = 10_000;
+const MINIMUM_BEGIN_LIMIT_MS = 1_000;
+/** Then another coordinator is asked: all requests may be repeated, and locks are held meanwhile. */
+const ATTEMPT_LIMIT_MS = 5_000;
 /** A process that has just started is known when its announcement arrives. */
 const ANNOUNCEMENT_ATTEMPTS = 20;
 const ANNOUNCEMENT_PAUSE_MS = 100;
@@ -47,11 +50,12 @@ export class RestCoordinators implements GlobalCoordinators {
     options: ClientOptions,
     private readonly clock: Clock,
   ) {
-    this.client = new ConcordatClient(options);
+    this.client = new ConcordatClient({ attemptTimeoutMs: ATTEMPT_LIMIT_MS, ...options });
   }
 
   async begin({ beginner, ...request }: BeginRequest): Promise<{ transactionId: TransactionId; deadline: number }> {
-    const options = { timeoutMs: BEGIN_LIMIT_MS };
+    const timeoutMs = Math.min(BEGIN_LIMIT_MS, Math.max(MINIMUM_BEGIN_LIMIT_MS, request.timeoutMs));
+    const options = { timeoutMs, attemptTimeoutMs: Math.min(ATTEMPT_LIMIT_MS, timeoutMs / 3) };
     const { id, deadline } = await this.inVersion(
       () => this.client.begin({ ...request, beginner, deferred: true }, options),
       () => this.client.begin(request, options),
