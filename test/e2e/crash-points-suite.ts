@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { credit, debit, type BranchBody } from '../support/rest.js';
+import { IS_NIGHTLY } from '../support/nightly.js';
 import { agreed, type Link, type SystemUnderTest } from './system.js';
 
 const AMOUNT = 7;
@@ -16,7 +17,6 @@ interface CrashPoint {
   readonly branches?: readonly BranchBody[];
 }
 
-const IS_NIGHTLY = process.env['CONCORDAT_NIGHTLY'] === '1';
 const IN_ONE_BANK: readonly BranchBody[] = [debit('acc-40', AMOUNT), credit('acc-41', AMOUNT, 'bank-a')];
 
 /** Along the way of a transfer: each message, before and after it is sent, and when it arrives. */

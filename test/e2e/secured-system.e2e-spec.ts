@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { tlsFetch } from '@concordat/foundation';
 import pg from 'pg';
 import { LocalSecurity } from '../../apps/lab/src/local-system/security/index.js';
+import { IS_NIGHTLY } from '../support/nightly.js';
 import { startLocalSystem, type LocalSystem, type SystemFile } from '../support/local-system.js';
 import { credit, debit } from '../support/rest.js';
 import { describeCanaries } from './secret-canaries.js';
@@ -13,7 +14,7 @@ import { SecretsInFiles } from './secrets-in-files.js';
 jest.setTimeout(180_000);
 
 /** With both roads there are streams and a broker. */
-const LINKS = process.env['CONCORDAT_NIGHTLY'] === '1' ? (['direct', 'kafka', 'both'] as const) : (['both'] as const);
+const LINKS = IS_NIGHTLY ? (['direct', 'kafka', 'both'] as const) : (['both'] as const);
 /** What each scenario checks, beside the books; with Kafka the messages, too. */
 const SCENARIOS = {
   intruder: {

@@ -1,6 +1,7 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { Kafka, logLevel } from 'kafkajs';
 import { credit, debit } from '../support/rest.js';
+import { IS_NIGHTLY } from '../support/nightly.js';
 import { waitFor } from '../support/wait-for.js';
 import { describeGarbage } from './broker-garbage.js';
 import { describeCrashPoints } from './crash-points-suite.js';
@@ -14,7 +15,7 @@ describe('a whole system on real PostgreSQL with direct streams beside Kafka', (
 
   describeTransactions(system);
   describeCrashPoints(system);
-  describeGarbage(system);
+  if (IS_NIGHTLY) describeGarbage(system); // by day it goes to the same topics on Kafka alone
 
   it('kill -9 of the broker: work goes on, also with another leader and a restarted bank, and outcomes follow', async () => {
     const broker = `127.0.0.1:${system.process('kafka').ports['broker']}`;

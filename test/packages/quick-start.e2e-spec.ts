@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { IS_NIGHTLY } from '../support/nightly.js';
 import { waitFor } from '../support/wait-for.js';
 import { isFree, pack } from './application.js';
 import { sectionOf, stepsOf } from './guide.js';
@@ -86,7 +87,7 @@ describe('the quick start, in a project of nest new', () => {
     expect(JSON.parse(readFileSync(path.join(run.place, 'package.json'), 'utf8'))).toHaveProperty('type', 'module');
   });
 
-  it('works as CommonJS', async () => {
+  const asCommonJs = async (): Promise<void> => {
     const folder = runs[0]!.place;
     const words = '@nestjs/schematics:application --name=shop --type=cjs --package-manager=npm';
     const make = `"${process.execPath}" "${SCHEMATICS}" ${words}`; // as the CLI does, when CommonJS is chosen
@@ -99,5 +100,8 @@ describe('the quick start, in a project of nest new', () => {
     const run = new GuideRun({ folder, insteadOf });
     await follow(run);
     expect(JSON.parse(readFileSync(path.join(run.place, 'package.json'), 'utf8'))).not.toHaveProperty('type');
-  });
+  };
+
+  // by day packages.e2e-spec.ts alone builds and runs applications as CommonJS
+  if (IS_NIGHTLY) it('works as CommonJS', asCommonJs);
 });

@@ -15,7 +15,7 @@ import { simulate, SYSTEM_SIMULATOR } from './simulation.js';
 import { SYSTEM_PROGRAM } from './testing/program.js';
 
 /** Of `npm run test:nightly` all, otherwise what fits into the suite. */
-const SEEDS = Number(process.env['SIM_SEEDS'] ?? (process.env['CONCORDAT_NIGHTLY'] === '1' ? 364 : 104));
+const SEEDS = Number(process.env['SIM_SEEDS'] ?? (process.env['CONCORDAT_NIGHTLY'] === '1' ? 364 : 84));
 const REPLAYED = process.env['SIM_SEED'];
 const WORKERS = 2;
 const TIMEOUT_MS = 900_000;
