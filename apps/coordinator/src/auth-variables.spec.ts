@@ -60,6 +60,7 @@ describe('the settings of authentication', () => {
       rateLimit: 10_000,
       refusedLimit: 300,
       anonymousLimit: 600,
+      invitations: 'off',
     });
     expect(configOf({ ...URL_OF_KEYS, ...JWT }).auth?.jwt).toEqual({
       keys: { url: 'https://issuer.example/keys' },
@@ -68,11 +69,18 @@ describe('the settings of authentication', () => {
       algorithms: ['RS256', 'ES256', 'EdDSA'],
       roleClaim: 'roles',
     });
-    const all = { CONCORDAT_AUTH_KEY_FILE: keys, CONCORDAT_AUTH_TOKEN_FILE: tokens, ...JWT, CONCORDAT_RATE_LIMIT: '9' };
+    const all = {
+      CONCORDAT_AUTH_KEY_FILE: keys,
+      CONCORDAT_AUTH_TOKEN_FILE: tokens,
+      ...JWT,
+      CONCORDAT_RATE_LIMIT: '9',
+      CONCORDAT_INVITATIONS: 'require',
+    };
     expect(configOf({ ...all, CONCORDAT_AUTH_ALGORITHMS: 'PS256, ES384,PS256' }).auth).toMatchObject({
       tokenFile: tokens,
       jwt: { keys: { file: keys }, algorithms: ['PS256', 'ES384'] },
       rateLimit: 9,
+      invitations: 'require',
     });
   });
 
@@ -124,6 +132,12 @@ describe('the settings of authentication', () => {
     ],
     ['a file with something else', () => ({ CONCORDAT_AUTH_TOKEN_FILE: keys }), '(chmod 0600)'],
     ['a key file with tokens', () => ({ CONCORDAT_AUTH_KEY_FILE: tokens, ...JWT }), 'a file with one public key'],
+    ['invitations where nobody is asked', () => ({ CONCORDAT_INVITATIONS: 'require' }), 'everybody may join'],
+    [
+      'invitations that are only wished for',
+      () => ({ CONCORDAT_INVITATIONS: 'warn', CONCORDAT_AUTH_TOKEN_FILE: tokens }),
+      'one of off, require',
+    ],
     ['no requests at all', () => ({ CONCORDAT_RATE_LIMIT: '0' }), 'a whole number from 1'],
   ])('refuse %s', (_name, changes, said) => {
     const problems = problemsOf(changes());

@@ -37,6 +37,8 @@ export interface AuthSettings {
   readonly refusedLimit: number;
   /** requests of one address per minute that show no credential */
   readonly anonymousLimit: number;
+  /** whether a participant that joins a transaction must show the invitation of that transaction */
+  readonly invitations: 'off' | 'require';
 }
 
 const path = {
@@ -113,6 +115,12 @@ export const AUTH_VARIABLES = {
     default: '600',
     ...wholeNumber(1, 1_000_000),
   }),
+  CONCORDAT_INVITATIONS: variable({
+    meaning:
+      'require: a participant joins a transaction, or aborts one by a branch that it names, only with the invitation of that transaction, which its caller hands on; off: it needs only the id',
+    default: 'off',
+    ...oneOf(['off', 'require'] as const),
+  }),
   CONCORDAT_AUDIT_FILE: variable({
     meaning:
       'file for the audit: a JSON line for each call of an operator and each refused credential; made with mode 0600',
@@ -157,6 +165,9 @@ export function checkAuth(values: Partial<Values>, environment: Environment, pro
     if (hasKeys && !isSet) report(name, 'set, too: without it tokens that were made for others would be taken');
     if (!hasKeys && isSet) report(name, 'set together with CONCORDAT_AUTH_JWKS_URL or CONCORDAT_AUTH_KEY_FILE');
   }
+  if (values.CONCORDAT_INVITATIONS === 'require' && kinds.length === 0) {
+    report('CONCORDAT_INVITATIONS', '"off", or left out: where nobody is asked who it is, everybody may join');
+  }
   checkFiles(values, report);
 }
 
@@ -184,6 +195,7 @@ export function authSettings(values: Values): AuthSettings | undefined {
     rateLimit: values.CONCORDAT_RATE_LIMIT ?? DEFAULT_RATE_LIMIT,
     refusedLimit: values.CONCORDAT_RATE_LIMIT_REFUSED,
     anonymousLimit: values.CONCORDAT_RATE_LIMIT_ANONYMOUS,
+    invitations: values.CONCORDAT_INVITATIONS,
   };
 }
 

@@ -53,6 +53,7 @@ export async function runAuthWorkload(options: AuthOptions): Promise<{ result: r
         rateLimit: 1,
         refusedLimit: 1,
         anonymousLimit: 1,
+        invitations: 'off' as const,
       };
       return authenticationFrom(settings, silentLogger);
     };

@@ -36,7 +36,7 @@ export const CALL_RULES: Readonly<Record<string, CallRule>> = {
   'POST /v1/transactions/execute': { roles: ['client'] },
   'POST /v1/transactions/:id/branches': {
     roles: ['client', 'participant'],
-    but: '`client`: operations, in those that it began; `participant`: branches of its own name, in any',
+    but: '`client`: operations, in those that it began; `participant`: branches of its own name, in those to which it is [invited](#invitations), or in any',
   },
   'POST /v1/transactions/:id/commit': {
     roles: ['client'],
@@ -45,7 +45,7 @@ export const CALL_RULES: Readonly<Record<string, CallRule>> = {
   // a participant could vote no as well
   'POST /v1/transactions/:id/abort': {
     roles: ['client', 'participant'],
-    but: `${OWN}, or names a branch of its own for`,
+    but: `${OWN}, or names a branch of its own for, as it joins`,
   },
   'POST /v1/transactions/:id/resolve': OPERATION,
   'GET /v1/transactions': OWN_READ,

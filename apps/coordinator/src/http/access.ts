@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Principal } from '../auth/credentials/principal.js';
 import type { Access } from '../transactions/access.js';
 import type { EnlistRequest, NamedBranchRequest } from '../transactions/transactions.api.js';
+import { parseInvitation } from './invitations.js';
 import { RequestRefusedError } from './problems.js';
 
 declare module 'fastify' {
@@ -34,28 +35,55 @@ export function commitAccessOf({ principal }: FastifyRequest): Access | undefine
 
 /**
  * The transactions that the sender may abort: those that it began, and those whose abort is its right as a participant:
- * it has a branch there, or names one with the request.
+ * it has a branch there, or names one with the request, or is invited to it.
  *
  * @param branches that it may enlist
+ * @param joining what a participant must show
+ * @throws RequestRefusedError `INVALID_REQUEST` for an invitation that is none
  */
 export function abortAccessOf(
-  { principal }: FastifyRequest,
+  request: FastifyRequest,
   branches: readonly NamedBranchRequest[],
+  joining: Joining,
 ): Access | undefined {
-  return principal === null || branches.length > 0 ? undefined : ownOf(principal);
+  const { principal } = request;
+  if (principal === null) return undefined;
+  return branches.length > 0
+    ? joiningAccess(request, principal, joining)
+    : { ...ownOf(principal), ...shownBy(request) };
+}
+
+/** Whether participants may join any transaction whose id they know, or must show its invitation. */
+export type Joining = 'off' | 'require';
+
+function joiningAccess(
+  request: Pick<FastifyRequest, 'headers'>,
+  principal: Principal,
+  joining: Joining,
+): Access | undefined {
+  return joining === 'off' ? undefined : { ...ownOf(principal), ...shownBy(request) };
+}
+
+function shownBy({ headers }: Pick<FastifyRequest, 'headers'>): Pick<Access, 'invitation'> {
+  const invitation = parseInvitation(headers);
+  return invitation === undefined ? {} : { invitation };
 }
 
 /**
  * The transactions to which the sender may add this branch. A vote, and a session that a process holds, are the word of
  * the participant itself; operations for it may come from the client that began the transaction.
  *
- * @throws RequestRefusedError `FORBIDDEN`
+ * @param joining what a participant must show
+ * @throws RequestRefusedError `FORBIDDEN`, `INVALID_REQUEST` for an invitation that is none
  */
 export function enlistAccessOf(
-  { principal }: Pick<FastifyRequest, 'principal'>,
+  request: Pick<FastifyRequest, 'principal' | 'headers'>,
   branch: EnlistRequest,
+  joining: Joining,
 ): Access | undefined {
-  if (principal === null || principal.participants.includes(branch.participant)) return undefined;
+  const { principal } = request;
+  if (principal === null) return undefined;
+  if (principal.participants.includes(branch.participant)) return joiningAccess(request, principal, joining);
   if ('operation' in branch && principal.roles.has('client')) return { owner: principal.id, participants: [] };
   throw new RequestRefusedError(
     'FORBIDDEN',

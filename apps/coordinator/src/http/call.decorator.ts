@@ -25,6 +25,8 @@ export interface CallDescription {
   /** the body may be left out */
   readonly hasOptionalBody?: true;
   readonly idempotent?: boolean;
+  /** takes the invitation of the transaction */
+  readonly invited?: true;
   readonly wait?: boolean;
   /** a read: takes `consistency`, answers with the applied index in a header */
   readonly reading?: boolean;

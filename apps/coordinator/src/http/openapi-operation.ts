@@ -1,6 +1,7 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { APPLIED_INDEX_HEADER } from './answers.js';
 import type { CallDescription, QueryParameter } from './call.decorator.js';
+import { INVITATION_HEADER, INVITATION_PATTERN } from './invitations.js';
 import { problemDefinition, PROBLEMS, type ProblemCode } from './problems.js';
 import { DEFAULT_WAIT_MS, LOCK_NAME_PATTERN, MAXIMUM_NODE_ID, MAXIMUM_WAIT_MS, type ComponentName } from './schemas.js';
 
@@ -72,6 +73,10 @@ function parametersOf(call: CallDescription): Parameters {
   if (call.idempotent) {
     const schema = { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' };
     parameters.push({ name: 'Idempotency-Key', in: 'header', required: false, schema });
+  }
+  if (call.invited) {
+    const schema = { type: 'string', pattern: INVITATION_PATTERN } as const;
+    parameters.push({ name: INVITATION_HEADER, in: 'header', required: false, schema });
   }
   return parameters;
 }

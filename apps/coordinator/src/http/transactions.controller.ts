@@ -3,10 +3,11 @@ import { traceparentOf } from '@concordat/foundation';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CONFIG, type Config } from '../config.js';
 import { TRANSACTIONS, type TransactionsApi } from '../transactions/transactions.api.js';
-import { abortAccessOf, commitAccessOf, enlistAccessOf, ownerOf, readAccessOf } from './access.js';
+import { abortAccessOf, commitAccessOf, enlistAccessOf, ownerOf, readAccessOf, type Joining } from './access.js';
 import { sendJson, sendSettlement, transactionPath } from './answers.js';
 import { formatCursor, parseCursor } from './cursor.js';
 import { Call } from './call.decorator.js';
+import { parseInvitation } from './invitations.js';
 import { pathOf } from './problem.filter.js';
 import { Reads } from './reads.js';
 import {
@@ -36,11 +37,15 @@ type RequestWithId = FastifyRequest<{ Params: { id: string } }>;
  */
 @Controller('v1/transactions')
 export class TransactionsController {
+  private readonly joining: Joining;
+
   constructor(
     @Inject(TRANSACTIONS) private readonly transactions: TransactionsApi,
     @Inject(Reads) private readonly reads: Reads,
-    @Inject(CONFIG) private readonly config: Pick<Config, 'maximumBranches'>,
-  ) {}
+    @Inject(CONFIG) private readonly config: Pick<Config, 'maximumBranches' | 'auth'>,
+  ) {
+    this.joining = config.auth?.invitations ?? 'off';
+  }
 
   @Post()
   @Call({
@@ -48,6 +53,7 @@ export class TransactionsController {
     summary: 'Begins a transaction',
     body: 'Begin',
     idempotent: true,
+    invited: true,
     answers: { 201: 'Transaction' },
     problems: [400, 409, 413, 415, 422, 503],
   })
@@ -57,10 +63,12 @@ export class TransactionsController {
     const owner = ownerOf(request);
     const idempotency = parseIdempotency(request.headers, 'begin', request.body, owner);
     const traceparent = traceparentOf(request.headers['traceparent']);
+    const invitation = parseInvitation(request.headers);
     const transaction = await this.transactions.begin({
       ...begin,
       owner,
       idempotency,
+      ...(invitation !== undefined && { invitation }),
       ...(traceparent && { traceparent }),
     });
     void reply.header('location', transactionPath(transaction));
@@ -95,6 +103,7 @@ export class TransactionsController {
     summary: 'Adds work to a transaction',
     body: ['WorkBranch', 'PreparedBranch', 'HeldBranch'],
     idempotent: true,
+    invited: true,
     answers: { 200: 'Branch', 201: 'Branch' },
     problems: [400, 404, 409, 410, 413, 415, 422, 503],
   })
@@ -102,7 +111,7 @@ export class TransactionsController {
     const id = parseTransactionId(request.params.id);
     parseQuery(noQuerySchema, request.query);
     const branchRequest = parseBranch(request.body);
-    const access = enlistAccessOf(request, branchRequest);
+    const access = enlistAccessOf(request, branchRequest, this.joining);
     const idempotency = parseIdempotency(request.headers, 'enlist', request.body, ownerOf(request), id);
     const { created, branch } = await this.transactions.enlist(id, branchRequest, idempotency, access);
     sendJson(reply, created ? 201 : 200, branch);
@@ -122,7 +131,7 @@ export class TransactionsController {
   async commit(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
     const id = parseTransactionId(request.params.id);
     const { branches } = parseEnd(request.body);
-    for (const branch of branches) enlistAccessOf(request, branch);
+    for (const branch of branches) enlistAccessOf(request, branch, this.joining);
     const options = { ...parseQuery(waitQuerySchema, request.query), branches, access: commitAccessOf(request) };
     sendSettlement(reply, 'committed', await this.transactions.commit(id, options), pathOf(request.url));
   }
@@ -133,6 +142,7 @@ export class TransactionsController {
     withId: true,
     summary: 'Aborts a transaction',
     body: 'End',
+    invited: true,
     hasOptionalBody: true,
     wait: true,
     answers: { 200: 'Transaction', 202: 'Transaction' },
@@ -141,11 +151,11 @@ export class TransactionsController {
   async abort(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
     const id = parseTransactionId(request.params.id);
     const { branches } = parseEnd(request.body);
-    for (const branch of branches) enlistAccessOf(request, branch);
+    for (const branch of branches) enlistAccessOf(request, branch, this.joining);
     const options = {
       ...parseQuery(waitQuerySchema, request.query),
       branches,
-      access: abortAccessOf(request, branches),
+      access: abortAccessOf(request, branches, this.joining),
     };
     sendSettlement(reply, 'aborted', await this.transactions.abort(id, options), pathOf(request.url));
   }

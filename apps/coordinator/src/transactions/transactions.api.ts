@@ -139,6 +139,8 @@ export interface BeginRequest {
   readonly metadata: Readonly<Record<string, JsonValue>>;
   /** the principal who begins it */
   readonly owner?: string;
+  /** SHA-256 of the secret by which participants show that they were called in it, see `Access` */
+  readonly invitation?: string;
   readonly idempotency?: Idempotency;
   /** of the client's trace (W3C) */
   readonly traceparent?: string;

@@ -37,6 +37,11 @@ export interface BeginRecord {
   readonly traceparent?: string;
   /** the principal who began it; absent without authentication, and in records of versions without owners */
   readonly owner?: string;
+  /**
+   * SHA-256 (base64url) of the secret by which participants show that they were called in it; absent without one, and in
+   * records of versions without invitations
+   */
+  readonly invitation?: string;
   readonly idempotency?: IdempotencyClaim;
 }
 

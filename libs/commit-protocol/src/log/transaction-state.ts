@@ -78,6 +78,8 @@ export interface TransactionState {
   readonly traceparent?: string;
   /** the principal who began it; absent without authentication, and in records of versions without owners */
   readonly owner?: string;
+  /** SHA-256 of its invitation; absent without one, and in records of versions without invitations */
+  readonly invitation?: string;
   readonly claims: ClaimState[];
   readonly branches: BranchState[];
   /** the set of branches is fixed: a one-shot transaction, or its commit was requested */
@@ -115,6 +117,7 @@ export function transactionFromBegin(record: BeginRecord, logIndex: number): Tra
     metadata: record.metadata,
     ...(record.traceparent !== undefined && { traceparent: record.traceparent }),
     ...(record.owner !== undefined && { owner: record.owner }),
+    ...(record.invitation !== undefined && { invitation: record.invitation }),
     claims: record.idempotency ? [record.idempotency] : [],
     branches: record.branches.map(branchFrom),
     closed: record.closed,

@@ -1,4 +1,4 @@
-import { CONTEXT_HEADER, TRACE_HEADER } from '@concordat/participant';
+import { CONTEXT_HEADER, INVITATION_HEADER, TRACE_HEADER } from '@concordat/participant';
 
 /** The field of a packet in which Nest 12 carries metadata from client to handler. */
 export const PACKET_METADATA = 'metadata';
@@ -10,6 +10,7 @@ const VALUE = 'concordat-value';
 export interface Carried {
   readonly context: string;
   readonly trace: string | undefined;
+  readonly invitation: string | undefined;
 }
 
 /** What came along with packets, by their data: it is passed on to handlers as it is. */
@@ -88,8 +89,11 @@ function decoded(value: unknown): unknown {
 function carry(packet: unknown): unknown {
   const { metadata, data } = (packet ?? {}) as Packet;
   if (typeof metadata !== 'object' || metadata === null || typeof data !== 'object' || data === null) return packet;
-  const [context, trace] = [CONTEXT_HEADER, TRACE_HEADER].map((name) => Reflect.get(metadata, name) as unknown);
-  if (typeof context !== 'string') return packet;
-  carried.set(data, { context, trace: typeof trace === 'string' ? trace : undefined });
+  const [context, trace, invitation] = [CONTEXT_HEADER, TRACE_HEADER, INVITATION_HEADER].map((name) => {
+    const value = Reflect.get(metadata, name) as unknown;
+    return typeof value === 'string' ? value : undefined;
+  });
+  if (context === undefined) return packet;
+  carried.set(data, { context, trace, invitation });
   return packet;
 }

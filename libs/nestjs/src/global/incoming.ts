@@ -1,6 +1,13 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { AbstractHttpAdapter } from '@nestjs/core';
-import { CONTEXT_HEADER, OFFER_HEADER, TRACE_HEADER, type Delivery, type IncomingCall } from '@concordat/participant';
+import {
+  CONTEXT_HEADER,
+  INVITATION_HEADER,
+  OFFER_HEADER,
+  TRACE_HEADER,
+  type Delivery,
+  type IncomingCall,
+} from '@concordat/participant';
 import { ProvenReply, carriedWith } from './carriers.js';
 
 type Headers = Readonly<Record<string, string>>;
@@ -51,6 +58,7 @@ function ofHttp(context: ExecutionContext, names: Names, adapter: AbstractHttpAd
       context: rawValues(request),
       audiences: audiencesOf(names, typeof host === 'string' ? host : undefined),
       trace: request.headers[TRACE_HEADER],
+      invitation: request.headers[INVITATION_HEADER],
       offer: request.headers[OFFER_HEADER],
     },
     answerWith: (headers) => {
@@ -93,6 +101,7 @@ function ofKafka(context: KafkaContextLike, names: Names): Incoming {
       delivery,
       isEvent,
       trace: textValues(headers[TRACE_HEADER]),
+      invitation: textValues(headers[INVITATION_HEADER]),
     },
     answerWith: () => undefined,
     prove: (values, proof) => (isEvent || Object.keys(proof).length === 0 ? values : proveKafka(values, proof)),
@@ -132,6 +141,7 @@ function ofGrpc(metadata: GrpcMetadata, call: unknown, names: Names): Incoming {
       context: metadata.get(CONTEXT_HEADER).map(String),
       audiences: audiencesOf(names, serverCall?.getHost?.()),
       trace: metadata.get(TRACE_HEADER).map(String),
+      invitation: metadata.get(INVITATION_HEADER).map(String),
     },
     answerWith: (headers) => {
       const answer = metadata.clone();
@@ -152,6 +162,7 @@ function ofPacket(data: unknown, context: unknown, names: Names): Incoming {
       context: carried?.context ?? packetValues(context, CONTEXT_HEADER),
       audiences: audiencesOf(names, addressed),
       trace: carried?.trace ?? packetValues(context, TRACE_HEADER),
+      invitation: carried?.invitation ?? packetValues(context, INVITATION_HEADER),
     },
     answerWith: () => undefined,
     prove: (values, proof) =>

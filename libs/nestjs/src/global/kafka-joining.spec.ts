@@ -63,7 +63,7 @@ describe('a message of Kafka', () => {
   it('is read with its headers as bytes or text, its topic and its place', () => {
     for (const value of [Buffer.from('v1.x'), 'v1.x']) {
       const { call } = incomingOf(
-        delivered({ headers: { 'concordat-transaction': value } }),
+        delivered({ headers: { 'concordat-transaction': value, 'concordat-invitation': value } }),
         names,
         undefined as never,
       );
@@ -73,6 +73,7 @@ describe('a message of Kafka', () => {
         delivery: { topic: TOPIC, partition: 2, offset: '41' },
         isEvent: false,
         trace: [],
+        invitation: ['v1.x'],
       });
     }
     const event = incomingOf(delivered({ headers: {}, reply: false }), names, undefined as never);
@@ -174,7 +175,7 @@ describe("Nest's client for Kafka", () => {
   it('sends the context in a header, and takes the proof from the reply’s', async () => {
     client.answer = { 'concordat-branch': Buffer.from('none') };
     expect(await orders.transactions.run({}, send)).toBe('paid');
-    expect(Object.keys(client.sent[0]!.headers)).toEqual(['concordat-transaction']);
+    expect(Object.keys(client.sent[0]!.headers)).toEqual(['concordat-transaction', 'concordat-invitation']);
   });
 
   it('fails when the reply has no proof', async () => {
@@ -238,7 +239,7 @@ describe("Nest's client for Kafka", () => {
     });
     await waitFor('the event is out', () => client.events.length === 1);
     const { headers } = client.events[0]!.messages[0]!;
-    expect(Object.keys(headers!)).toEqual(['concordat-transaction']);
+    expect(Object.keys(headers!)).toEqual(['concordat-transaction', 'concordat-invitation']);
     const context = delivered({ headers: headers!, reply: false });
     Object.assign(context.getArgs<[unknown, object]>()[1], { getTopic: () => 'requested' });
     expect(await handle(context, pay)).toBe('paid');

@@ -2,7 +2,7 @@ import { createHmac, randomUUID } from 'node:crypto';
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom, randomInteger } from '@concordat/foundation';
-import { ContextCodec } from './context-header.js';
+import { callHeaders, ContextCodec, invitationIn, newInvitation } from './context-header.js';
 import { ContextExpiredError, InvalidContextError } from './errors.js';
 
 const KEY = 'sixteen characters or more';
@@ -135,5 +135,24 @@ describe('a context of several keys', () => {
     expect(inspect(new ContextCodec([KEY, NEXT]), { depth: null, showHidden: true })).not.toMatch(
       /sixteen|comes after/,
     );
+  });
+});
+
+describe('the invitation beside a context', () => {
+  it('is another one for each transaction, and read as it was sent', () => {
+    const [one, other] = [newInvitation(), newInvitation()];
+    expect(one).not.toBe(other);
+    const sent = callHeaders(header, undefined, one);
+    expect(Object.keys(sent)).toEqual(['concordat-transaction', 'concordat-invitation']);
+    expect(invitationIn(sent['concordat-invitation'])).toBe(one);
+    expect(invitationIn([one])).toBe(one);
+  });
+
+  it('is not sent on where none has come, and what cannot be one is none', () => {
+    expect(Object.keys(callHeaders(header, undefined, undefined))).toEqual(['concordat-transaction']);
+    const one = newInvitation();
+    for (const value of [undefined, [], '', 'short', `${one}, ${one}`, [one, one], 'x'.repeat(129), `${one}\n`]) {
+      expect(invitationIn(value)).toBeUndefined();
+    }
   });
 });

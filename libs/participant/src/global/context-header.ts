@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { isUuid } from '@concordat/foundation';
 import type { TransactionId } from '@concordat/commit-protocol';
 import { CONTEXT_KEY_FILE_VARIABLE, CONTEXT_KEY_VARIABLE, fixedKeys, type ContextKeySource } from './context-keys.js';
@@ -11,8 +11,36 @@ export const CONTEXT_HEADER = 'concordat-transaction';
  * adds `traceparent` by itself, and two of them would be none.
  */
 export const TRACE_HEADER = 'concordat-traceparent';
-export function callHeaders(context: string, traceparent: string | undefined): Readonly<Record<string, string>> {
-  return { [CONTEXT_HEADER]: context, ...(traceparent !== undefined && { [TRACE_HEADER]: traceparent }) };
+/**
+ * Travels beside the context, and goes to the coordinators with each request of a participant that joins: the secret by
+ * which it shows that it was called. A header of its own, because a process of an earlier version refuses a context with
+ * more parts.
+ */
+export const INVITATION_HEADER = 'concordat-invitation';
+const INVITATION = /^[A-Za-z0-9_-]{22,128}$/;
+const INVITATION_BYTES = 16;
+
+/** A new one, for a transaction that begins. */
+export function newInvitation(): string {
+  return randomBytes(INVITATION_BYTES).toString('base64url');
+}
+
+/** The invitation among the values of a header; undefined when there is none that could be one. */
+export function invitationIn(value: string | readonly string[] | undefined): string | undefined {
+  const [only, ...others] = typeof value === 'string' ? [value] : (value ?? []);
+  return only !== undefined && others.length === 0 && INVITATION.test(only) ? only : undefined;
+}
+
+export function callHeaders(
+  context: string,
+  traceparent: string | undefined,
+  invitation: string | undefined,
+): Readonly<Record<string, string>> {
+  return {
+    [CONTEXT_HEADER]: context,
+    ...(traceparent !== undefined && { [TRACE_HEADER]: traceparent }),
+    ...(invitation !== undefined && { [INVITATION_HEADER]: invitation }),
+  };
 }
 
 const VERSION = 'v1';

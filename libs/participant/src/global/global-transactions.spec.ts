@@ -36,7 +36,9 @@ describe('a method that begins', () => {
     const options = { timeoutMs: 5_000, protocol: '3pc', metadata: { cart: 7 } } as const;
     await expect(run(async () => add('order').then(() => 'done'), options)).resolves.toBe('done');
     expect(orders.words).toEqual(['order']);
-    expect(system.requests).toEqual([{ ...options, beginner: { participant: 'orders', instance: 'orders-1' } }]);
+    const beginner = { participant: 'orders', instance: 'orders-1' };
+    const invitation = expect.stringMatching(/^[A-Za-z0-9_-]{22}$/);
+    expect(system.requests).toEqual([{ ...options, beginner, invitation }]);
     expect(orders.sessions[0]!.request.timeoutMs).toBeLessThanOrEqual(5_000);
   });
 

@@ -13,7 +13,7 @@ import {
 } from '@concordat/foundation';
 import type { TransactionId } from '@concordat/commit-protocol';
 import type { BranchClient } from '../postgres/index.js';
-import type { ContextCodec } from './context-header.js';
+import { newInvitation, type ContextCodec } from './context-header.js';
 import { CurrentTransaction } from './current-transaction.js';
 import {
   GlobalOutcomeUnknownError,
@@ -219,7 +219,10 @@ export class GlobalTransactions {
    */
   partOf(identity: TimedIdentity, isNamed: boolean, derivedBranchId?: string): ProcessTransaction {
     const known = this.transactions.get(identity.transactionId);
-    if (known) return known;
+    if (known) {
+      known.isCalledAgain(identity);
+      return known;
+    }
     const created = new ProcessTransaction(identity, this.settings.participant, this.ports, derivedBranchId, isNamed);
     this.transactions.set(identity.transactionId, created);
     return created;
@@ -232,9 +235,12 @@ export class GlobalTransactions {
   }
 
   /** Tells the coordinators that the transaction can only abort, without waiting. */
-  abandon(transactionId: TransactionId, branches: readonly HeldEnlistment[] = []): void {
+  abandon(
+    { transactionId, invitation }: Pick<TimedIdentity, 'transactionId' | 'invitation'>,
+    branches: readonly HeldEnlistment[] = [],
+  ): void {
     const { coordinators, logger } = this.ports;
-    coordinators.abort(transactionId, branches).catch((error: unknown) => {
+    coordinators.abort(transactionId, branches, invitation).catch((error: unknown) => {
       if (error instanceof GlobalTransactionMixedError) return void this.noted(error);
       logger.warn(`transaction ${transactionId} aborts at its commit or deadline: ${errorMessage(error)}`);
     });
@@ -358,10 +364,12 @@ export class GlobalTransactions {
     const beginner = isAddressable
       ? { participant: this.settings.participant, instance: sessions.instance }
       : undefined;
-    const identity = await coordinators.begin({ protocol, timeoutMs, metadata, beginner });
+    const invitation = newInvitation();
+    const identity = await coordinators.begin({ protocol, timeoutMs, metadata, beginner, invitation });
     span.set({ [SPAN_ATTRIBUTES.transactionId]: identity.transactionId });
     onBegun(identity.transactionId);
-    const transaction = this.partOf({ ...identity, leftMs: timeoutMs - (clock.monotonic() - startedAt) }, true);
+    const leftMs = timeoutMs - (clock.monotonic() - startedAt);
+    const transaction = this.partOf({ ...identity, invitation, leftMs }, true);
     const scope = new TransactionScope(transaction, undefined, false, suspended);
     const settled = await this.settle(scope, work);
     try {
@@ -405,7 +413,7 @@ export class GlobalTransactions {
     const isDecided = error instanceof GlobalTransactionAbortedError && error.reason !== 'DEADLINE_EXCEEDED';
     const aborting = isDecided
       ? Promise.resolve()
-      : coordinators.abort(transactionId, [...transaction.unlisted.values()]);
+      : coordinators.abort(transactionId, [...transaction.unlisted.values()], transaction.invitation);
     try {
       const all = Promise.all([aborting, transaction.rollBack(codeOf(error, 'METHOD_FAILED'), errorMessage(error))]);
       await withTimeLimit(clock, ABORT_LIMIT_MS, 'the abort', all);

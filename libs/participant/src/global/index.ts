@@ -1,4 +1,10 @@
-export { ContextCodec, CONTEXT_HEADER, TRACE_HEADER, type TransactionContext } from './context-header.js';
+export {
+  ContextCodec,
+  CONTEXT_HEADER,
+  INVITATION_HEADER,
+  TRACE_HEADER,
+  type TransactionContext,
+} from './context-header.js';
 export {
   CONTEXT_KEY_FILE_VARIABLE,
   CONTEXT_KEY_VARIABLE,

@@ -56,14 +56,18 @@ async function receive(
   }
 }
 
+/** What a transport makes of the headers of a call. */
+const asReceived = (sent: Readonly<Record<string, string>>): Partial<IncomingCall> => ({
+  context: sent['concordat-transaction'],
+  invitation: sent['concordat-invitation'],
+  offer: sent['concordat-names-branches'],
+});
+
 /** As a transport does it: the context along, the proof back. */
 async function call(options: GlobalTransactionOptions = {}, isOffering = false): Promise<void> {
   const outgoing = orders.transactions.outgoing(INVENTORY)!;
   const sent = isOffering ? outgoing.offeringHeaders : outgoing.headers;
-  const { kind, headers, error } = await receive(
-    { context: sent['concordat-transaction'], offer: sent['concordat-names-branches'] },
-    options,
-  );
+  const { kind, headers, error } = await receive(asReceived(sent), options);
   lastHeaders = headers;
   outgoing.answered({ kind, valueOf: (name) => headers[name] });
   if (kind !== 'success') throw error as Error;
@@ -250,7 +254,7 @@ describe('the proof', () => {
     await run(async () => {
       expect(orders.transactions.outgoing('inventory:3001')).toBeUndefined();
       const outgoing = orders.transactions.outgoing('INVENTORY:3000')!;
-      expect(Object.keys(outgoing.headers)).toEqual(['concordat-transaction']);
+      expect(Object.keys(outgoing.headers)).toEqual(['concordat-transaction', 'concordat-invitation']);
       outgoing.answered({ kind: 'refused', valueOf: () => undefined });
     });
   });
@@ -315,7 +319,7 @@ describe('a caller that offers to name the branches', () => {
     await run(async () => {
       const outgoing = orders.transactions.outgoing(INVENTORY)!;
       const { offeringHeaders: sent } = outgoing;
-      await receive({ context: sent['concordat-transaction'], offer: sent['concordat-names-branches'] });
+      await receive(asReceived(sent));
       outgoing.failed(new Error('ECONNRESET'));
     }).catch(() => undefined);
     expect(inventory.sessions[0]!.doomed).toBeUndefined();
@@ -416,9 +420,9 @@ describe('a message that is delivered again', () => {
     handler = () => (runs++, add(inventory, `reservation-${runs}`));
     await run(async () => {
       const outgoing = orders.transactions.outgoing(INVENTORY)!;
-      const context = outgoing.headers['concordat-transaction'];
-      const [first, second] = await Promise.all([receive({ context, delivery }), receive({ context, delivery })]);
-      const third = await receive({ context, delivery });
+      const message = { ...asReceived(outgoing.headers), delivery };
+      const [first, second] = await Promise.all([receive(message), receive(message)]);
+      const third = await receive(message);
       expect([second.headers, third.headers]).toEqual([first.headers, first.headers]);
       outgoing.answered({ kind: 'success', valueOf: (name) => third.headers[name] });
     });
@@ -432,9 +436,9 @@ describe('a message that is delivered again', () => {
     handler = () => (++runs === 1 ? add(inventory, 'undone').then(failing) : add(inventory, 'done'));
     await run(async () => {
       const outgoing = orders.transactions.outgoing(INVENTORY)!;
-      const context = outgoing.headers['concordat-transaction'];
-      await receive({ context, delivery });
-      const { headers } = await receive({ context, delivery });
+      const message = { ...asReceived(outgoing.headers), delivery };
+      await receive(message);
+      const { headers } = await receive(message);
       outgoing.answered({ kind: 'success', valueOf: (name) => headers[name] });
     });
     expect(inventory.words).toEqual(['done']);

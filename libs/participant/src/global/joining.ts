@@ -1,7 +1,7 @@
 import { SPAN_ATTRIBUTES, errorMessage, traceparentOf } from '@concordat/foundation';
 import { MAXIMUM_UNLISTED, answerHeaders, isOffered, type JoiningAnswer } from './joining-answer.js';
 import { consumersJoined } from './consumers-joined.js';
-import type { TransactionContext } from './context-header.js';
+import { invitationIn, type TransactionContext } from './context-header.js';
 import { derivedBranchId, joinedMarkerId, type Delivery } from './derived-branch-id.js';
 import { TransactionForbiddenError, RollbackOnlyError } from './errors.js';
 import type { CurrentTransaction } from './current-transaction.js';
@@ -24,6 +24,8 @@ export interface IncomingCall {
   readonly isEvent?: boolean;
   /** the values of the trace header */
   readonly trace?: string | readonly string[] | undefined;
+  /** the values of the header with the invitation */
+  readonly invitation?: string | readonly string[] | undefined;
   /** the value of the header by which the caller offers to name the branches when it requests the commit */
   readonly offer?: string | readonly string[] | undefined;
 }
@@ -65,7 +67,8 @@ export async function join<T>(
     checkGlobalTransactionOptions(options, 'a joining method');
     const now = transactions.ports.clock.now();
     const { transactionId, deadline } = contextOf(transactions, { ...call, context }, now);
-    const identity = { transactionId, deadline, leftMs: Math.min(MAXIMUM_LEFT_MS, Math.max(0, deadline - now)) };
+    const leftMs = Math.min(MAXIMUM_LEFT_MS, Math.max(0, deadline - now));
+    const identity = { transactionId, deadline, leftMs, invitation: invitationIn(call.invitation) };
     if (call.isEvent) transactions.failedEvents.refuse(transactionId);
     const step = propagationStep(options.propagation ?? 'REQUIRED', true);
     if (step === 'forbid') throw new TransactionForbiddenError(identity.transactionId);
@@ -157,20 +160,21 @@ async function joinOnce<T>(
 /** Gives the sender of a message without a reply its proof, or aborts its transaction. */
 async function tellJoined<T>(
   transactions: GlobalTransactions,
-  transaction: Pick<ProcessTransaction, 'transactionId' | 'leftMs'>,
+  transaction: Pick<ProcessTransaction, 'transactionId' | 'leftMs' | 'invitation'>,
   delivery: Delivery,
   work: Promise<T>,
 ): Promise<T> {
-  const { transactionId } = transaction;
+  const { transactionId, invitation } = transaction;
   const { participant } = transactions.settings;
   try {
     const value = await work;
     const branchId = joinedMarkerId(transactionId, participant, delivery);
-    await transactions.ports.coordinators.enlist(transactionId, { participant, branchId, vote: 'read-only' });
+    const marker = { participant, branchId, vote: 'read-only' } as const;
+    await transactions.ports.coordinators.enlist(transactionId, marker, invitation);
     return value;
   } catch (error) {
     transactions.failedEvents.note(transaction, doomOf(unwrap(error), participant));
-    transactions.abandon(transactionId);
+    transactions.abandon(transaction);
     throw error;
   }
 }
@@ -205,7 +209,7 @@ async function joinHere<T>(
       transaction.hooks.take(scope.hooks);
       transaction.doom(doomOf(error, transaction.participant));
       // Also when the answer gets lost, or its caller handles the error: this work must not be committed in part.
-      transactions.abandon(transaction.transactionId, transaction.named());
+      transactions.abandon(transaction, transaction.named());
     }
     const code = error instanceof RollbackOnlyError ? error.doom.code : codeOf(error, 'METHOD_FAILED');
     // Nothing of it can be committed: its locks need not wait for the coordinators, which may not know the branch.

@@ -102,7 +102,11 @@ describe('a message to a topic with consumers', () => {
       ),
     );
     expect(broker.records[0]).toMatchObject({ acks: 1, messages: [{ value: 'a', headers: { own: 'x' } }] });
-    expect(Object.keys(broker.records[0]!.messages[0]!.headers!)).toEqual(['own', 'concordat-transaction']);
+    expect(Object.keys(broker.records[0]!.messages[0]!.headers!)).toEqual([
+      'own',
+      'concordat-transaction',
+      'concordat-invitation',
+    ]);
   });
 
   it('joins from batches, each topic by its own rule', async () => {

@@ -1,4 +1,4 @@
-import { CONTEXT_HEADER, TRACE_HEADER } from './context-header.js';
+import { CONTEXT_HEADER, INVITATION_HEADER, TRACE_HEADER } from './context-header.js';
 import type { CurrentTransaction } from './current-transaction.js';
 import type { GlobalTransactions } from './global-transactions.js';
 import { join } from './joining.js';
@@ -168,6 +168,7 @@ export async function joinMessage(
     context: textsOf(message.headers?.[CONTEXT_HEADER]),
     audiences: [transactions.settings.participant, ...audiences],
     trace: textsOf(message.headers?.[TRACE_HEADER]),
+    invitation: textsOf(message.headers?.[INVITATION_HEADER]),
     delivery,
     isEvent: true,
   };

@@ -37,7 +37,7 @@ export class OutgoingCall {
     /** whether this process may name the branches of other services */
     mayName = false,
   ) {
-    this.headers = callHeaders(context, traceparent);
+    this.headers = callHeaders(context, traceparent, scope.transaction.invitation);
     this.offeringHeaders = mayName ? { ...this.headers, ...OFFER_HEADERS } : this.headers;
     const release = scope.occupy();
     const end = scope.transaction.callsUnderWay.begin(context);

@@ -24,7 +24,7 @@ export class OutgoingMessage {
     context: string,
     traceparent: string | undefined,
   ) {
-    this.headers = callHeaders(context, traceparent);
+    this.headers = callHeaders(context, traceparent, scope.transaction.invitation);
     this.release = scope.occupy();
   }
 

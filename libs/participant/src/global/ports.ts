@@ -9,6 +9,8 @@ export interface BeginRequest {
   readonly metadata?: Readonly<Record<string, JsonValue>> | undefined;
   /** the process that will commit: when it dies before that, the transaction is aborted */
   readonly beginner?: { readonly participant: string; readonly instance: string } | undefined;
+  /** the secret by which the services that are called in it show that they were */
+  readonly invitation?: string;
 }
 
 /** A branch whose session a process holds. */
@@ -41,8 +43,13 @@ export type CommitAnswer = ({ readonly outcome: 'committed' } | ({ readonly outc
 export interface GlobalCoordinators {
   /** `deadline`: milliseconds since 1970 */
   begin(request: BeginRequest): Promise<{ readonly transactionId: TransactionId; readonly deadline: number }>;
-  /** Idempotent for the same branch. @throws when the transaction is closed, decided or unknown */
-  enlist(transactionId: TransactionId, branch: BranchEnlistment): Promise<void>;
+  /**
+   * Idempotent for the same branch.
+   *
+   * @param invitation that came with the call
+   * @throws when the transaction is closed, decided or unknown
+   */
+  enlist(transactionId: TransactionId, branch: BranchEnlistment, invitation?: string): Promise<void>;
   /**
    * `unknown`: the request may have been taken; ask.
    *
@@ -53,8 +60,11 @@ export interface GlobalCoordinators {
     wait: 'decided' | 'ended',
     branches: readonly HeldEnlistment[],
   ): Promise<CommitAnswer | 'unknown'>;
-  /** @param branches enlisted by the request, unless they are already, so that they are told */
-  abort(transactionId: TransactionId, branches: readonly HeldEnlistment[]): Promise<void>;
+  /**
+   * @param branches enlisted by the request, unless they are already, so that they are told
+   * @param invitation that came with the call
+   */
+  abort(transactionId: TransactionId, branches: readonly HeldEnlistment[], invitation?: string): Promise<void>;
   /** The branches that are enlisted by now. @throws when no coordinator answers, or it is unknown */
   stateOf(
     transactionId: TransactionId,

@@ -36,6 +36,8 @@ export interface TransactionIdentity {
 
 /** The time until the deadline as this process knows it, so that a clock that is set does not change it. */
 export interface TimedIdentity extends TransactionIdentity {
+  /** the secret of the transaction: made by who began it, or brought by the call */
+  readonly invitation?: string | undefined;
   /** milliseconds */
   readonly leftMs: number;
 }
@@ -67,6 +69,7 @@ const PART_IS_OPEN =
 export class ProcessTransaction {
   readonly transactionId: TransactionId;
   readonly deadline: number;
+  private shown: string | undefined;
   /** branches of other services that joined in calls from here */
   readonly branchesElsewhere = new Set<BranchId>();
   /** those of them that the coordinators may not know yet: the client that requests the commit names them */
@@ -107,12 +110,23 @@ export class ProcessTransaction {
   ) {
     this.transactionId = identity.transactionId;
     this.deadline = identity.deadline;
+    this.shown = identity.invitation;
     this.endsAt = ports.clock.monotonic() + identity.leftMs;
   }
 
   /** Until the deadline, in milliseconds; not below 0. */
   get leftMs(): number {
     return Math.max(0, this.endsAt - this.ports.clock.monotonic());
+  }
+
+  /** What to show to the coordinators, and to hand on; undefined: nobody has brought one. */
+  get invitation(): string | undefined {
+    return this.shown;
+  }
+
+  /** A further call has come. */
+  isCalledAgain({ invitation }: TimedIdentity): void {
+    this.shown ??= invitation;
   }
 
   /** The branch of this process; undefined before the first statement. */
@@ -251,7 +265,7 @@ export class ProcessTransaction {
   async enlisted(): Promise<void> {
     const { coordinators } = this.ports;
     const others = [...this.unlisted.values()].map(async (branch) => {
-      await coordinators.enlist(this.transactionId, branch);
+      await coordinators.enlist(this.transactionId, branch, this.shown);
       this.unlisted.delete(branch.branchId);
     });
     await Promise.all([this.own?.now(), ...others]);
@@ -321,11 +335,8 @@ export class ProcessTransaction {
       return this.refuseDoomed();
     }
     const { participant } = this;
-    await this.ports.coordinators.enlist(this.transactionId, {
-      participant,
-      branchId: session.branchId,
-      vote: answer.vote,
-    });
+    const branch = { participant, branchId: session.branchId, vote: answer.vote };
+    await this.ports.coordinators.enlist(this.transactionId, branch, this.shown);
   }
 
   /** How the session ended; undefined when there was none. */
@@ -353,7 +364,7 @@ export class ProcessTransaction {
         { participant, branchId, instance: sessions.instance },
         {
           clock,
-          enlist: (branch) => coordinators.enlist(transactionId, branch),
+          enlist: (branch) => coordinators.enlist(transactionId, branch, this.shown),
           onRefused: (error) => this.notEnlisted(error),
         },
       );

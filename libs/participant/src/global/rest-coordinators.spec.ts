@@ -37,6 +37,7 @@ interface Asked {
   readonly method: string;
   readonly path: string;
   readonly body: unknown;
+  readonly invitation?: string;
 }
 
 /** A coordinator that gives these answers, one after the other; the last one again and again. */
@@ -51,11 +52,13 @@ function coordinators(...answers: readonly [status: number, body: unknown][]): {
       retry: { rounds: 1, baseMs: 0, capMs: 0 },
       fetch: async (input, init) => {
         const { pathname, search } = new URL(String(input));
+        const invitation = new Headers(init?.headers).get('concordat-invitation');
         const [status, body] = answers[Math.min(asked.length, answers.length - 1)]!;
         asked.push({
           method: init!.method!,
           path: pathname + search,
           body: init?.body ? JSON.parse(String(init.body)) : undefined,
+          ...(invitation !== null && { invitation }),
         });
         const type = status < 400 ? 'application/json' : 'application/problem+json';
         return new Response(JSON.stringify(body), { status, headers: { 'content-type': type } });
@@ -104,6 +107,30 @@ describe('the coordinators over REST', () => {
     expect(begun).toEqual({ transactionId: id, deadline: Date.UTC(2026, 10, 30, 0, 0, 10) });
     const body = { protocol: '3pc', timeoutMs: 10_000, metadata: { cart: 1 }, deferred: true };
     expect(asked).toEqual([{ method: 'POST', path: '/v1/transactions', body }]);
+  });
+
+  it('are shown the invitation with each request that needs one, also as coordinators of an earlier version', async () => {
+    const branch = { branchId, participant: 'orders', operations: [], vote: null, state: 'enlisted' };
+    const own = { participant: 'orders', branchId, instance: 'orders-1' };
+    const { rest, asked } = coordinators(
+      problem(400, 'UNKNOWN_FIELD'),
+      [201, transaction()],
+      [201, branch],
+      [200, transaction({ status: 'aborted', decision: 'abort', outcome: 'aborted' })],
+    );
+    const invitation = 'x'.repeat(22);
+    await rest.begin({ protocol: '2pc', timeoutMs: 10_000, invitation });
+    await rest.enlist(id, own, invitation);
+    await rest.abort(id, [], invitation);
+    await rest.enlist(id, own).catch(() => undefined); // one that was begun without
+    expect(asked.map((one) => [one.path, one.invitation])).toEqual([
+      ['/v1/transactions', invitation],
+      ['/v1/transactions', invitation],
+      [`/v1/transactions/${id}/branches`, invitation],
+      [`/v1/transactions/${id}/abort?waitMs=30000`, invitation],
+      [`/v1/transactions/${id}/branches`, undefined],
+    ]);
+    expect(JSON.stringify(asked.map(({ body }) => body))).not.toContain(invitation);
   });
 
   it('enlist a held branch by its process, and a prepared one by its vote', async () => {

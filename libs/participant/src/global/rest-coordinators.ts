@@ -12,6 +12,7 @@ import {
 } from '@concordat/client';
 import { sleep, type Clock } from '@concordat/foundation';
 import type { BranchId, TransactionId } from '@concordat/commit-protocol';
+import { INVITATION_HEADER } from './context-header.js';
 import { GlobalTransactionMixedError, type StrayBranch } from './errors.js';
 import type { BeginRequest, BranchEnlistment, CommitAnswer, GlobalCoordinators, HeldEnlistment } from './ports.js';
 
@@ -53,9 +54,14 @@ export class RestCoordinators implements GlobalCoordinators {
     this.client = new ConcordatClient({ attemptTimeoutMs: ATTEMPT_LIMIT_MS, ...options });
   }
 
-  async begin({ beginner, ...request }: BeginRequest): Promise<{ transactionId: TransactionId; deadline: number }> {
+  async begin({
+    beginner,
+    invitation,
+    ...request
+  }: BeginRequest): Promise<{ transactionId: TransactionId; deadline: number }> {
     const timeoutMs = Math.min(BEGIN_LIMIT_MS, Math.max(MINIMUM_BEGIN_LIMIT_MS, request.timeoutMs));
-    const options = { timeoutMs, attemptTimeoutMs: Math.min(ATTEMPT_LIMIT_MS, timeoutMs / 3) };
+    const attemptTimeoutMs = Math.min(ATTEMPT_LIMIT_MS, timeoutMs / 3);
+    const options = { timeoutMs, attemptTimeoutMs, ...showing(invitation) };
     const { id, deadline } = await this.inVersion(
       () => this.client.begin({ ...request, beginner, deferred: true }, options),
       () => this.client.begin(request, options),
@@ -63,8 +69,8 @@ export class RestCoordinators implements GlobalCoordinators {
     return { transactionId: id, deadline: Date.parse(deadline) };
   }
 
-  async enlist(transactionId: TransactionId, branch: BranchEnlistment): Promise<void> {
-    await this.untilAnnounced(() => this.client.enlist(transactionId, branch));
+  async enlist(transactionId: TransactionId, branch: BranchEnlistment, invitation?: string): Promise<void> {
+    await this.untilAnnounced(() => this.client.enlist(transactionId, branch, showing(invitation)));
   }
 
   async commit(
@@ -94,18 +100,22 @@ export class RestCoordinators implements GlobalCoordinators {
     }
   }
 
-  async abort(transactionId: TransactionId, branches: readonly HeldEnlistment[] = []): Promise<void> {
+  async abort(
+    transactionId: TransactionId,
+    branches: readonly HeldEnlistment[] = [],
+    invitation?: string,
+  ): Promise<void> {
     try {
       await this.inVersion(
-        () => this.client.abort(transactionId, { branches }),
-        () => this.client.abort(transactionId),
+        () => this.client.abort(transactionId, { branches, ...showing(invitation) }),
+        () => this.client.abort(transactionId, showing(invitation)),
       );
     } catch (error) {
       if (error instanceof TransactionAbortedError || error instanceof TransactionCommittedError) return;
       if (error instanceof TransactionMixedError) throw await this.mixed(transactionId, error);
       const isForTheirSake = error instanceof ConcordatError && NOT_TAKEN.has(error.code) && branches.length > 0;
       if (!isForTheirSake) throw error;
-      await this.abort(transactionId); // who holds them enlists them, and is refused
+      await this.abort(transactionId, [], invitation); // who holds them enlists them, and is refused
     }
   }
 
@@ -153,6 +163,11 @@ export class RestCoordinators implements GlobalCoordinators {
       throw error;
     }
   }
+}
+
+/** A header, which coordinators of an earlier version take no notice of. */
+function showing(invitation: string | undefined): { readonly headers?: Readonly<Record<string, string>> } {
+  return invitation === undefined ? {} : { headers: { [INVITATION_HEADER]: invitation } };
 }
 
 /** undefined while it is undecided */

@@ -132,6 +132,7 @@ export class RequestRecords {
       deadline: at + request.timeoutMs,
       metadata: request.metadata,
       ...(request.owner !== undefined && { owner: request.owner }),
+      ...(request.invitation !== undefined && { invitation: request.invitation }),
       ...(delegateTo !== undefined && { delegateTo }),
       ...(request.traceparent !== undefined && { traceparent: request.traceparent }),
       ...(request.idempotency && { idempotency: request.idempotency }),

@@ -201,11 +201,12 @@ export interface ServiceOptions {
 
 interface FakeTransaction {
   readonly deadline: number;
+  readonly invitation: string | undefined;
   readonly branches: BranchEnlistment[];
   answer: CommitAnswer | undefined;
 }
 
-/** Coordinators in memory that ask the sessions to prepare, and the services. */
+/** Coordinators in memory that ask the sessions to prepare, and the services. They take nobody who is not invited. */
 export class GlobalSystem implements GlobalCoordinators {
   readonly clock: Clock = new SystemClock();
   readonly lines: string[] = [];
@@ -238,13 +239,14 @@ export class GlobalSystem implements GlobalCoordinators {
     const transactionId = this.ids.next();
     const deadline = this.clock.now() + request.timeoutMs;
     this.requests.push(request);
-    this.begun.set(transactionId, { deadline, branches: [], answer: undefined });
+    this.begun.set(transactionId, { deadline, invitation: request.invitation, branches: [], answer: undefined });
     return { transactionId, deadline };
   }
 
-  async enlist(transactionId: TransactionId, branch: BranchEnlistment): Promise<void> {
+  async enlist(transactionId: TransactionId, branch: BranchEnlistment, invitation?: string): Promise<void> {
     if (this.enlistFails) throw this.enlistFails;
     const transaction = this.begun.get(transactionId);
+    refuseUninvited(transaction, invitation);
     if (!transaction || transaction.answer) {
       throw Object.assign(new Error('the transaction is decided'), { code: 'TRANSACTION_DECIDED' });
     }
@@ -266,10 +268,19 @@ export class GlobalSystem implements GlobalCoordinators {
     return lost === 'after' ? 'unknown' : answer;
   }
 
-  async abort(transactionId: TransactionId, branches: readonly HeldEnlistment[] = []): Promise<void> {
+  async abort(
+    transactionId: TransactionId,
+    branches: readonly HeldEnlistment[] = [],
+    invitation?: string,
+  ): Promise<void> {
     const transaction = this.begun.get(transactionId)!;
+    refuseUninvited(transaction, invitation);
     if (transaction.answer) return;
     this.add(transaction, branches);
+    await this.endAborted(transactionId, transaction);
+  }
+
+  private async endAborted(transactionId: TransactionId, transaction: FakeTransaction): Promise<void> {
     transaction.answer = { outcome: 'aborted', reason: 'CLIENT_ABORTED' };
     const known = new Set(transaction.branches.map(({ branchId }) => branchId));
     for (const session of this.sessionsOf(transactionId)) {
@@ -310,7 +321,7 @@ export class GlobalSystem implements GlobalCoordinators {
         error: { code: 'INSTANCE_GONE', message: '' },
       };
       if (vote !== 'no') continue;
-      await this.abort(transactionId);
+      await this.endAborted(transactionId, transaction);
       const { code, message } = error!;
       transaction.answer = {
         outcome: 'aborted',
@@ -326,4 +337,9 @@ export class GlobalSystem implements GlobalCoordinators {
     transaction.answer = { outcome: 'committed' };
     return transaction.answer;
   }
+}
+
+function refuseUninvited(transaction: FakeTransaction | undefined, invitation: string | undefined): void {
+  if (!transaction || transaction.invitation === invitation) return;
+  throw Object.assign(new Error('there is no such transaction'), { code: 'TRANSACTION_NOT_FOUND' });
 }

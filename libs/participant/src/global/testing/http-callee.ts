@@ -1,7 +1,7 @@
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { CONTEXT_HEADER } from '../context-header.js';
+import { CONTEXT_HEADER, INVITATION_HEADER } from '../context-header.js';
 import { OFFER_HEADER } from '../joining-answer.js';
 import { join } from '../joining.js';
 import type { FakeService } from './global-system.js';
@@ -29,8 +29,8 @@ export async function startHttpCallee(service: FakeService): Promise<HttpCallee>
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     callee.requests.push(request.headers);
     if (callee.instead(request, response)) return;
-    const { [CONTEXT_HEADER]: context, [OFFER_HEADER]: offer } = request.headers;
-    const call = { context, offer, audiences: [service.participant, callee.host] };
+    const { [CONTEXT_HEADER]: context, [OFFER_HEADER]: offer, [INVITATION_HEADER]: invitation } = request.headers;
+    const call = { context, offer, invitation, audiences: [service.participant, callee.host] };
     try {
       if (callee.joins) {
         await join(service.transactions, call, {}, callee.work, (headers) => {
