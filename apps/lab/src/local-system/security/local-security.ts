@@ -105,6 +105,7 @@ export class LocalSecurity {
       CONCORDAT_AUTH_KEY_FILE: this.credentials.jwtKeyFile,
       CONCORDAT_AUTH_ISSUER: JWT_ISSUER,
       CONCORDAT_AUTH_AUDIENCE: JWT_AUDIENCE,
+      CONCORDAT_INVITATIONS: 'require',
       CONCORDAT_AUDIT_FILE: auditFile,
       ...this.messageVariables('coordinator', COORDINATORS_USER, link),
     };

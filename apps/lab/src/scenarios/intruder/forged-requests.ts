@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:tls';
 import type { AddressInfo } from 'node:net';
@@ -60,6 +61,7 @@ export function forbiddenCalls(
   });
   const transaction = `/v1/transactions/${transactionId}`;
   const vote = { participant: 'bank-b', branchId: prepared.branchId, vote: 'yes' };
+  const own = { participant: 'bank-c', branchId: randomUUID(), vote: 'yes' };
   const bankC = papersOfBankC(security);
   return [
     attempt('reads the transfer of another client', NOT_FOUND, transaction),
@@ -79,6 +81,13 @@ export function forbiddenCalls(
     }),
     attempt('as bank-c, by its certificate: commits the transfer', FORBIDDEN, `${transaction}/commit`, post({}), bankC),
     attempt('as bank-c, by its certificate: votes for bank-b', FORBIDDEN, `${transaction}/branches`, post(vote), bankC),
+    attempt(
+      'as bank-c, by its certificate: joins it by its id',
+      NOT_FOUND,
+      `${transaction}/branches`,
+      post(own),
+      bankC,
+    ),
     {
       what: 'begins with the idempotency key of another client',
       expected: /^a transaction of its own$/,
