@@ -52,6 +52,7 @@ export {
   GlobalTransactions,
   HandleClosedError,
   InvalidContextError,
+  NotBegunError,
   NotJoinedError,
   OutgoingCall,
   PROPAGATIONS,

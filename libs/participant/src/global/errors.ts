@@ -134,6 +134,13 @@ export class GlobalTransactionAbortedError extends CodedError {
   }
 }
 
+/** No coordinator has begun the transaction: they are down, cannot be reached, or have no leader. Nothing happened. */
+export class NotBegunError extends codedError('NOT_BEGUN', { retryable: true }) {
+  constructor(why: string, options?: Pick<CodedErrorOptions, 'cause'>) {
+    super(`the transaction was not begun, so nothing has happened: ${why}`, options);
+  }
+}
+
 /** The commit was requested, and its outcome could not be learnt in time. */
 export class GlobalOutcomeUnknownError extends codedError('OUTCOME_UNKNOWN') {
   constructor(transactionId: TransactionId, options?: CodedErrorOptions) {
@@ -186,6 +193,7 @@ export const GLOBAL_ERROR_CODES = [
   'ROLLBACK_ONLY',
   'HANDLE_CLOSED',
   'TRANSACTION_ABORTED',
+  'NOT_BEGUN',
   'OUTCOME_UNKNOWN',
   'TRANSACTION_MIXED',
   'GLOBAL_CONFIGURATION',

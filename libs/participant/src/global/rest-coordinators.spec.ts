@@ -97,8 +97,26 @@ describe('the coordinators over REST', () => {
 
     frozen.add('2');
     const startedAt = performance.now();
-    await expect(rest.begin(request)).rejects.toMatchObject({ code: 'CALL_TIMEOUT' });
+    await expect(rest.begin(request)).rejects.toMatchObject({
+      code: 'NOT_BEGUN',
+      retryable: true,
+      message: expect.stringContaining('no coordinator answered within 1000 ms'),
+    });
     expect(performance.now() - startedAt).toBeLessThan(5_000);
+  });
+
+  it('that do not begin have done nothing, and another attempt may succeed', async () => {
+    const { rest } = coordinators(problem(503, 'NO_LEADER'));
+    const begun = rest.begin({ protocol: '2pc', timeoutMs: 1_000 });
+    await expect(begun).rejects.toMatchObject({
+      code: 'NOT_BEGUN',
+      retryable: true,
+      message: expect.stringMatching(/^the transaction was not begun, so nothing has happened: .*NO_LEADER/),
+      cause: { code: 'NO_LEADER' },
+    });
+
+    const refusing = coordinators(problem(403, 'FORBIDDEN')).rest;
+    await expect(refusing.begin({ protocol: '2pc', timeoutMs: 1_000 })).rejects.toMatchObject({ code: 'FORBIDDEN' });
   });
 
   it('begin, and give the deadline in milliseconds', async () => {

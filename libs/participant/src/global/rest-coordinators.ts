@@ -1,11 +1,15 @@
 import {
+  CallTimeoutError,
   ConcordatClient,
   ConcordatError,
+  ConnectionError,
+  OutcomeUnknownError,
   TransactionAbortedError,
   TransactionCommittedError,
   TransactionExpiredError,
   TransactionMixedError,
   TransactionNotFoundError,
+  UnavailableError,
   type Branch,
   type ClientOptions,
   type Transaction,
@@ -13,7 +17,7 @@ import {
 import { sleep, type Clock } from '@concordat/foundation';
 import type { BranchId, TransactionId } from '@concordat/commit-protocol';
 import { INVITATION_HEADER } from './context-header.js';
-import { GlobalTransactionMixedError, type StrayBranch } from './errors.js';
+import { GlobalTransactionMixedError, NotBegunError, type StrayBranch } from './errors.js';
 import type { BeginRequest, BranchEnlistment, CommitAnswer, GlobalCoordinators, HeldEnlistment } from './ports.js';
 
 /** A begin that takes longer is an error of the method; one that takes longer than its transaction may, too. */
@@ -41,6 +45,20 @@ const NOT_TAKEN: ReadonlySet<string> = new Set([
   'UNKNOWN_PARTICIPANT',
 ]);
 
+const SILENCE = 'see whether they run, and have a leader ("npx concordat doctor")';
+
+/** What another attempt may heal; a begin that is not used has no effect, also if it was carried out. */
+function notBegun(error: unknown, timeoutMs: number): unknown {
+  if (error instanceof CallTimeoutError) {
+    return new NotBegunError(`no coordinator answered within ${Math.round(timeoutMs)} ms; ${SILENCE}`, {
+      cause: error,
+    });
+  }
+  const last = error instanceof OutcomeUnknownError && error.cause instanceof ConcordatError ? error.cause : error;
+  const isTheirs = last instanceof ConnectionError || last instanceof UnavailableError;
+  return isTheirs ? new NotBegunError(last.message, { cause: error }) : error;
+}
+
 /** The coordinators over their REST interface. */
 export class RestCoordinators implements GlobalCoordinators {
   private readonly client: ConcordatClient;
@@ -65,7 +83,9 @@ export class RestCoordinators implements GlobalCoordinators {
     const { id, deadline } = await this.inVersion(
       () => this.client.begin({ ...request, beginner, deferred: true }, options),
       () => this.client.begin(request, options),
-    );
+    ).catch((error: unknown) => {
+      throw notBegun(error, timeoutMs);
+    });
     return { transactionId: id, deadline: Date.parse(deadline) };
   }
 

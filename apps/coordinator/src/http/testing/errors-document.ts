@@ -136,6 +136,10 @@ const SDK_ADVICE: Readonly<Record<GlobalErrorCode, readonly [meaning: string, ad
     'The coordinators aborted the transaction',
     'Nothing happened anywhere; `reason`, `participant` and `participantCode` say why.',
   ],
+  NOT_BEGUN: [
+    'No coordinator has begun the transaction: they are down, cannot be reached, or have no leader',
+    'Nothing happened. Start them, or wait, and repeat the method.',
+  ],
   OUTCOME_UNKNOWN: [
     'The commit was requested, and no coordinator says how it ended',
     'Read the transaction by its id before you repeat the work.',
