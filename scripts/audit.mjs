@@ -2,6 +2,11 @@
 // 2 the registry does not say. docs/security.md explains it.
 import path from 'node:path';
 import { runAudit } from './run-audit.mjs';
+import { takeWords } from './take-words.mjs';
+
+takeWords(`Usage: npm run audit:dependencies
+
+Says whether a dependency is known to be vulnerable. It takes no options.`);
 
 const EXIT = { clean: 0, explained: 0, findings: 1, unanswered: 2 };
 const VERDICTS = {

@@ -7,6 +7,7 @@ import { billOfMaterials } from './bill-of-materials.mjs';
 import { withLock } from './lock.mjs';
 import { runNpm } from './run-npm.mjs';
 import { sourceHash } from './source-hash.mjs';
+import { takeWords } from './take-words.mjs';
 import { readRepository, readWorkspaces, tarballOf } from './workspaces.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
@@ -104,6 +105,10 @@ function pack(hash) {
   writeFileSync(stamp, hash);
   console.log(`pack: done in ${((Date.now() - start) / 1000).toFixed(1)} s; the tarballs are in dist/packages`);
 }
+
+takeWords(`Usage: npm run pack
+
+Makes the tarballs of all packages in dist/packages, when something has changed. It takes no options.`);
 
 const isPacked = (hash) => existsSync(stamp) && readFileSync(stamp, 'utf8') === hash;
 

@@ -4,8 +4,15 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { imagesIn, pinImages } from './image-digests.mjs';
+import { takeWords } from './take-words.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
+const USAGE = `Usage: npm run images:pin [-- --check]
+
+Pins the images of docker-compose.yml and of the Dockerfiles to the bytes that their names mean now.
+
+  --check   only says whether each is pinned, by the exit code`;
+const isCheck = takeWords(USAGE, ['--check']).length > 0;
 const FILES = ['docker-compose.yml', 'apps/coordinator/Dockerfile', 'apps/bank/Dockerfile'];
 const known = new Map();
 
@@ -39,7 +46,7 @@ function pin() {
 }
 
 try {
-  if (process.argv.includes('--check')) check();
+  if (isCheck) check();
   else pin();
 } catch (error) {
   console.error(`images: ${error.message}`);

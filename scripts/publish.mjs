@@ -5,10 +5,16 @@ import path from 'node:path';
 import { inOrder, reasonsAgainst, reasonsOfAudit, wordsOfPublish } from './publishing.mjs';
 import { runAudit } from './run-audit.mjs';
 import { runNpm } from './run-npm.mjs';
+import { takeWords } from './take-words.mjs';
 import { readRepository, readWorkspaces, tarballOf } from './workspaces.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
-const isDryRun = process.argv.includes('--dry-run');
+const USAGE = `Usage: npm run packages:publish [-- --dry-run]
+
+Publishes the tarballs of dist/packages that the registry does not have yet.
+
+  --dry-run   only says what would be published`;
+const isDryRun = takeWords(USAGE, ['--dry-run']).length > 0;
 const pathOf = (manifest) => path.join(root, 'dist', 'packages', tarballOf(manifest));
 
 function isPublished({ name, version }) {

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { imagesIn, pinImages } from '../../scripts/image-digests.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
+const SCRIPTS = ['image-digests', 'pin-images', 'take-words'].map((name) => `scripts/${name}.mjs`);
 const FILES = ['docker-compose.yml', 'apps/coordinator/Dockerfile', 'apps/bank/Dockerfile'];
 const DIGEST = `sha256:${'0123456789abcdef'.repeat(4)}`;
 const OTHER = `sha256:${'f'.repeat(64)}`;
@@ -53,7 +54,7 @@ describe('npm run images:pin', () => {
   let copy: string;
   beforeEach(() => {
     copy = mkdtempSync(path.join(tmpdir(), 'concordat-images-'));
-    for (const file of [...FILES, 'scripts/image-digests.mjs', 'scripts/pin-images.mjs']) {
+    for (const file of [...FILES, ...SCRIPTS]) {
       cpSync(path.join(root, file), path.join(copy, file));
     }
     mkdirSync(path.join(copy, 'bin'));

@@ -36,10 +36,18 @@ export function argumentProblem(error: unknown): string {
   return errorMessage(error).split(/\.(?:\s|$)/)[0] ?? '';
 }
 
-/** The message of any thrown value, for a log line. Never throws. */
+const MAXIMUM_OBJECT_LENGTH = 1_000;
+
+/**
+ * The message of any thrown value, for a log line. Of an object without a text of its own, such as the refusal in a reply
+ * over Kafka, its members as JSON, at most 1,000 characters. Never throws.
+ */
 export function errorMessage(error: unknown): string {
   try {
-    return String(error instanceof Error ? error.message : error);
+    const text = String(error instanceof Error ? error.message : error);
+    if (typeof error !== 'object' || error === null || text !== Object.prototype.toString.call(error)) return text;
+    const members = JSON.stringify(error);
+    return members.length <= MAXIMUM_OBJECT_LENGTH ? members : `${members.slice(0, MAXIMUM_OBJECT_LENGTH)} …`;
   } catch {
     return 'the thrown value cannot be read';
   }

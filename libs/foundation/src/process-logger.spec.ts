@@ -29,6 +29,11 @@ describe('the log', () => {
     expect(lines.join('')).toMatch(/Z info {2}bank-a: ready\n$/);
   });
 
+  it('shows the members of an object, which Nest passes on for the error of a reply', () => {
+    const [line] = linesOf('info', 'text', (logger) => logger.error({ statusCode: 402, message: 'no credit' }));
+    expect(line).toMatch(/error \[2\] coordinator: \{"statusCode":402,"message":"no credit"\}\n$/);
+  });
+
   it('leaves out what is less severe than its level', () => {
     const lines = linesOf('warn', 'text', (logger) => {
       logger.debug('a');

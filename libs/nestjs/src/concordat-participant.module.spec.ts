@@ -41,6 +41,31 @@ describe('ConcordatParticipantModule', () => {
     await app.close();
   });
 
+  it.each<[what: string, options: object, sentence: string]>([
+    [
+      'does not exist',
+      { ...optionsOf('bank-a'), connectionString: 'postgres://x' },
+      'no option "connectionString"; use',
+    ],
+    ['is missing', { participant: 'bank-a', postgres: { connectionString: 'postgres://x' } }, 'bus is missing; give'],
+    ['is missing, too', { participant: 'bank-a', bus: optionsOf('bank-a').bus }, 'postgres is missing; give'],
+    ['nobody can do without', { ...optionsOf('bank-a'), participant: undefined }, 'participant is missing; give'],
+  ])('refuses an option that %s, and says what there is', async (_, given, sentence) => {
+    const options = given as ConcordatParticipantOptions;
+    const expected = { code: 'PARTICIPANT_CONFIGURATION', message: expect.stringContaining(sentence) };
+    expect(() => ConcordatParticipantModule.forRoot(options)).toThrow(expect.objectContaining(expected));
+
+    class Factory {
+      create = (): ConcordatParticipantOptions => options;
+    }
+    for (const source of [{ useFactory: () => options }, { useClass: Factory }]) {
+      @Module({ imports: [ConcordatParticipantModule.forRootAsync(source)] })
+      class RootModule {}
+      const starting = NestFactory.createApplicationContext(RootModule, { logger: false, abortOnError: false });
+      await expect(starting).rejects.toMatchObject(expected);
+    }
+  });
+
   it('has neither bus nor database in a test of a service', async () => {
     const module = ConcordatParticipantModule.forTesting();
     const app = await NestFactory.createApplicationContext(module, { logger: false });

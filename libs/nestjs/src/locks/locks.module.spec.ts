@@ -267,6 +267,19 @@ describe('@WithLock', () => {
     await services.stop();
   });
 
+  it('refuses an option that does not exist, where the default would hold silently', () => {
+    const unknown = { ttl: 5_000 } as object;
+    const misused = 'there is no option "ttl"; use ttlMs, waitMs';
+    expect(() => {
+      class Worker {
+        @WithLock('worker', unknown)
+        async work(): Promise<void> {}
+      }
+      return Worker;
+    }).toThrow(misused);
+    expect(() => LocksModule.forRoot({ clients: [] } as object)).toThrow('there is no option "clients"; use client');
+  });
+
   it('refuses streams, with a sentence', async () => {
     const invoices = (await start([Invoices])).get(Invoices);
     await expect(Promise.resolve(invoices.stream())).rejects.toMatchObject({ code: 'WITH_LOCK_MISUSED' });

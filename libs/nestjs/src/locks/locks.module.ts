@@ -45,12 +45,15 @@ export interface LocksModuleAsyncOptions extends Pick<ModuleMetadata, 'imports'>
  */
 @Module({})
 export class LocksModule implements OnModuleInit {
+  /** @throws WithLockMisusedError for an option that does not exist */
   static forRoot(options: LocksModuleOptions = {}): DynamicModule {
-    return moduleWith([{ provide: OPTIONS, useValue: options }]);
+    return moduleWith([{ provide: OPTIONS, useValue: checked(options) }]);
   }
 
   static forRootAsync({ imports = [], inject = [], useFactory }: LocksModuleAsyncOptions): DynamicModule {
-    return moduleWith([{ provide: OPTIONS, inject: [...inject], useFactory }], imports);
+    const make = async (...dependencies: unknown[]): Promise<LocksModuleOptions> =>
+      checked(await useFactory(...dependencies));
+    return moduleWith([{ provide: OPTIONS, inject: [...inject], useFactory: make }], imports);
   }
 
   constructor(
@@ -109,6 +112,13 @@ export class LocksModule implements OnModuleInit {
         'would be given back before the transaction commits; move both to a method of a provider, which the handler calls',
     );
   }
+}
+
+/** @throws WithLockMisusedError */
+function checked(options: LocksModuleOptions): LocksModuleOptions {
+  const unknown = Object.keys(options).find((name) => name !== 'client');
+  if (unknown === undefined) return options;
+  throw new WithLockMisusedError(`LocksModule: there is no option "${unknown}"; use client`);
 }
 
 function moduleWith(options: Provider[], imports: NonNullable<ModuleMetadata['imports']> = []): DynamicModule {

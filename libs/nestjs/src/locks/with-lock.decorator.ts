@@ -50,6 +50,7 @@ export function WithLock(name: string | LockNameOf, options: MethodLockOptions =
   return (_target, key, descriptor: PropertyDescriptor) => {
     const original: unknown = descriptor.value;
     if (typeof original !== 'function') throw new WithLockMisusedError('@WithLock is for methods');
+    refuseUnknown(options, String(key));
     const method = original as Method;
     const around = (inner: Method): Method =>
       function (...parameters) {
@@ -65,4 +66,14 @@ export function WithLock(name: string | LockNameOf, options: MethodLockOptions =
     Object.defineProperty(locked, 'name', { value: method.name, configurable: true });
     descriptor.value = locked;
   };
+}
+
+const OPTION_NAMES: Readonly<Record<keyof MethodLockOptions, true>> = { ttlMs: true, waitMs: true };
+
+/** @throws WithLockMisusedError for an option that does not exist, such as `ttl`: the default would hold silently */
+function refuseUnknown(options: MethodLockOptions, method: string): void {
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(OPTION_NAMES, name));
+  if (unknown === undefined) return;
+  const names = Object.keys(OPTION_NAMES).join(', ');
+  throw new WithLockMisusedError(`@WithLock of ${method}: there is no option "${unknown}"; use ${names}`);
 }

@@ -15,6 +15,7 @@ describe('the errors of global transactions', () => {
       new errors.RollbackOnlyError('t', doom),
       new errors.HandleClosedError('t'),
       new errors.GlobalTransactionAbortedError('t', { reason: 'OPERATOR' }),
+      new errors.NotBegunError('nobody answers'),
       new errors.GlobalOutcomeUnknownError('t'),
       new errors.GlobalTransactionMixedError('t', 'committed', []),
       new errors.GlobalConfigurationError('x'),

@@ -15,7 +15,7 @@ export {
 } from './global-participant-options.js';
 export { reasonsNotReady, type ParticipantHealth } from './health.js';
 export { joinSources, type JoiningSourcesOptions, type Sources } from './joined-sources.js';
-export type { ParticipantServiceOptions } from './options.js';
+export { checkParticipantServiceOptions, type ParticipantServiceOptions } from './options.js';
 export { ParticipantService, type ServiceHandlers } from './participant-service.js';
 export type { DataSource, Pool, PostgresSource } from './postgres-source.js';
 export {

@@ -1,5 +1,6 @@
 import type { Clock, Failpoints, Logger, Random, TlsOption, Tracing } from '@concordat/foundation';
 import type { PayloadCodec, Token } from '@concordat/client';
+import { ParticipantConfigurationError } from '../runtime/errors.js';
 import type { BusFactory } from './buses.js';
 import type { PostgresResourceManagerSettings } from '../postgres/index.js';
 import type { ParticipantAlert, ParticipantLimits } from '../runtime/participant-runtime.types.js';
@@ -53,4 +54,51 @@ export interface ParticipantServiceOptions {
   readonly failpoints?: Failpoints;
   readonly clock?: Clock;
   readonly random?: Random;
+}
+
+const OPTION_NAMES: Readonly<Record<keyof ParticipantServiceOptions, true>> = {
+  participant: true,
+  cluster: true,
+  topicPrefix: true,
+  instance: true,
+  postgres: true,
+  bus: true,
+  coordinators: true,
+  token: true,
+  tls: true,
+  link: true,
+  payloadCodecs: true,
+  limits: true,
+  beforeConsuming: true,
+  beforeConsumingTimeoutMs: true,
+  onFatal: true,
+  onAlert: true,
+  logger: true,
+  tracing: true,
+  failpoints: true,
+  clock: true,
+  random: true,
+};
+
+/**
+ * @param where begins the sentence
+ * @throws ParticipantConfigurationError for an option that does not exist, and for one that is missing
+ */
+export function checkParticipantServiceOptions(options: ParticipantServiceOptions, where: string): void {
+  const refuse = (sentence: string): never => {
+    throw new ParticipantConfigurationError(`${where}: ${sentence}`);
+  };
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(OPTION_NAMES, name));
+  if (unknown !== undefined) {
+    refuse(`there is no option "${unknown}"; use ${Object.keys(OPTION_NAMES).join(', ')}`);
+  }
+  const { participant, postgres, bus } = options as Partial<ParticipantServiceOptions>;
+  if (participant === undefined)
+    refuse('participant is missing; give the service a name, such as participant: "bank-a"');
+  if (typeof postgres !== 'object' || postgres === null) {
+    refuse('postgres is missing; give { connectionString: "postgres://…" } or { connection: { host, … } }');
+  }
+  if (typeof bus !== 'function') {
+    refuse('bus is missing; give directBus({ coordinators: […] }), kafkaBus({ brokers: […], clientId }) or bothBuses');
+  }
 }

@@ -17,6 +17,12 @@ const TAKEN = [
   'enableChannelBinding',
 ] as const satisfies readonly (keyof PostgresClientOptions)[];
 
+/** `pg` makes something of any text: of `orders` a database on a host called base. */
+const POSTGRES_URL = /^(postgres(ql)?:\/\/|socket:|\/)/i;
+/** Without the URL, which may have a password in it. */
+const NO_POSTGRES_URL =
+  'what was given as the URL of the database does not begin with postgres://; use postgres://user:password@host:port/database';
+
 /** Members that say how long something may take. A branch has limits of its own. */
 const LIMITS = ['statement_timeout', 'query_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout'];
 
@@ -65,6 +71,8 @@ export function givenOptions({ connectionString, connection }: PostgresConnectio
   if (connection !== undefined && connectionString !== undefined) {
     throw new ParticipantConfigurationError('connectionString and connection both say where the database is; give one');
   }
+  const url = connectionString ?? (connection?.connectionString || undefined);
+  if (url !== undefined && !POSTGRES_URL.test(url)) throw new ParticipantConfigurationError(NO_POSTGRES_URL);
   if (connectionString !== undefined) return { connectionString };
   if (connection === undefined) {
     throw new ParticipantConfigurationError(

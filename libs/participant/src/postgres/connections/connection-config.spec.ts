@@ -11,7 +11,26 @@ describe('the connection to PostgreSQL', () => {
   it('is what the URL says, as pg reads it, where there is neither TLS nor another password', () => {
     const connectionString = 'postgres://orders:a%2Fb@db/orders?application_name=x';
     expect(postgresConnection({ connectionString })).toEqual({ connectionString });
-    expect(postgresConnection({ connectionString: 'no url' })).toEqual({ connectionString: 'no url' });
+  });
+
+  it.each(['/run/postgresql orders', 'socket:/run/postgresql?db=orders', 'postgresql://db/a:b@c'])(
+    'leaves %s to pg',
+    (connectionString) => expect(postgresConnection({ connectionString })).toEqual({ connectionString }),
+  );
+
+  it.each(['orders', 'localhost:5432/orders', 'http://orders:secret@db/orders', ''])(
+    'refuses "%s", of which pg would make something else, and does not repeat it',
+    (connectionString) => {
+      const refuse = (): unknown => postgresConnection({ connectionString });
+      expect(refuse).toThrow(ParticipantConfigurationError);
+      expect(refuse).toThrow('does not begin with postgres://');
+      expect(refuse).not.toThrow('secret');
+    },
+  );
+
+  it('takes an empty URL beside members for none, as pg does', () => {
+    expect(postgresConnection({ connection: { connectionString: '', host: 'db' } })).toMatchObject({ host: 'db' });
+    expect(() => postgresConnection({ connection: { connectionString: 'orders' } })).toThrow('postgres://');
   });
 
   it('has the members of the URL, decoded, where a function gives the password', () => {
