@@ -73,6 +73,20 @@ export function typeormSuite(system: () => LibrarySystem, dataSource: () => Data
       expect(await system().items()).toBe('a=9 b=1');
     });
 
+    it('locks the rows that repositories read, which TypeORM refuses outside of transactions', async () => {
+      await system().reset();
+      const repository = dataSource().getRepository(ITEM);
+      const lockA = () => repository.findOneOrFail({ where: { id: 'a' }, lock: { mode: 'pessimistic_write' } });
+      await system().run(async () => {
+        const locked = await lockA();
+        await repository.save({ ...locked, quantity: locked.quantity - 1 });
+        const another = repository.createQueryBuilder('item').setLock('pessimistic_write').getMany();
+        expect(await another).toHaveLength(1);
+      });
+      expect(await system().items()).toBe('a=9');
+      await expect(lockA()).rejects.toThrow('transaction is required');
+    });
+
     it('joins after the DataSource was initialised again', async () => {
       await system().reset();
       await dataSource().destroy();

@@ -134,6 +134,7 @@ describe('what a handler uses beside its context', () => {
   it('joins its branch: repositories, transactions of the DataSource, pools', async () => {
     const { rows } = await run(async () => {
       await items.save({ id: 'b', quantity: 1 });
+      expect(await items.findOne({ where: { id: 'b' }, lock: { mode: 'pessimistic_write' } })).not.toBeNull();
       await dataSource.transaction((entities) => entities.update(ITEM, 'a', { quantity: 9 }));
       await pool.query("INSERT INTO item SELECT 'c', quantity FROM item WHERE id = 'a'");
     });

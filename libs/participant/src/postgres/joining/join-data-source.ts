@@ -1,6 +1,6 @@
 import type { AsyncLocalStorage } from 'node:async_hooks';
 import type { CustomTypesConfig } from 'pg';
-import type { DataSource, QueryRunner } from 'typeorm';
+import type { DataSource, QueryRunner, ReplicationMode } from 'typeorm';
 import { ParticipantConfigurationError } from '../../runtime/errors.js';
 import { PARTICIPANT_PACKAGE } from '../../runtime/one-copy.js';
 import { noteAsked } from './asking.js';
@@ -61,12 +61,28 @@ export function joinDataSource(
   const leaveMaster = replaceMethod(driver, 'obtainMasterConnection', joined);
   const leaveSlave = replaceMethod(driver, 'obtainSlaveConnection', joined);
   const leaveEvents = deferCommitEvents(dataSource);
+  const leaveReads = joinReads(dataSource, () => binding.getStore() ?? current());
   return () => {
+    leaveReads();
     leaveEvents();
     outside?.end();
     leaveMaster();
     leaveSlave();
   };
+}
+
+/**
+ * TypeORM refuses to lock rows by a query runner that has begun no transaction. The ones that it makes for reads alone
+ * (`slave`) work in the global transaction, so their locks hold until its end. Those that write still begin one of their
+ * own, which is a savepoint.
+ */
+function joinReads(dataSource: DataSource, current: CurrentWork): Leave {
+  const target = dataSource as { createQueryRunner: (mode?: ReplicationMode) => QueryRunner };
+  return replaceMethod(target, 'createQueryRunner', (create) => (mode) => {
+    const runner = create(mode);
+    if (mode === 'slave' && current()) (runner as { isTransactionActive: boolean }).isTransactionActive = true;
+    return runner;
+  });
 }
 
 /** A query runner of a joined DataSource, in a transaction that stands for all of the work. It sends nothing for that. */
