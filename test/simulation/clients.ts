@@ -4,6 +4,7 @@ import {
   parseBranch,
   parseExecute,
   parseJsonBody,
+  type BegunView,
   type BranchRequest,
   type EnlistRequest,
   type NamedBranchRequest,
@@ -75,6 +76,8 @@ export class Client {
   private preferred = 0;
   /** transactions whose begin was answered before it was in the log */
   private readonly deferred = new Set<string>();
+  /** those under a reserved id that are not begun, as far as this client knows */
+  private readonly reserved = new Map<string, Intent>();
   private retired = false;
 
   constructor(
@@ -198,11 +201,14 @@ export class Client {
 
   private async executeInteractively(intent: Intent): Promise<Fate> {
     const isNaming = !intent.isOdd && this.held.drawsNaming();
-    const begun = await this.begin(intent, isNaming);
-    if (typeof begun === 'string') return begun;
+    const isReserved = isNaming && this.held.drawsReserved();
+    const first = await this.begin(intent, isNaming, isReserved);
+    if (typeof first === 'string') return first;
+    const begun = isReserved ? { ...first, id: first.reserved![0]! } : first;
     const { id } = begun;
     intent.transactionIds.add(id);
     if (isNaming) this.deferred.add(id);
+    if (isReserved) this.reserved.set(id, intent);
     const named: NamedBranchRequest[] = [];
     const enlistHeld = async (request: NamedBranchRequest): Promise<boolean> => {
       return isNaming ? named.push(request) > 0 : this.enlistAgain(id, request);
@@ -219,12 +225,16 @@ export class Client {
     return this.end(id, randomChance(this.random, 0.85) ? 'commit' : 'abort', named);
   }
 
-  private async begin({ id, key, protocol, timeoutMs }: Intent, deferred: boolean): Promise<TransactionView | Fate> {
-    const idempotency = key === undefined ? undefined : { key, bodyHash: `begin ${key}` };
+  private async begin(
+    { id, key, protocol, timeoutMs }: Intent,
+    deferred: boolean,
+    reserves: boolean,
+  ): Promise<BegunView | Fate> {
+    // a repeat is answered without the ids, so who reserves sends no key
+    const idempotency = key === undefined || reserves ? undefined : { key, bodyHash: `begin ${key}` };
+    const request = { protocol, timeoutMs, metadata: { intent: id }, deferred, ...(reserves && { reserve: 1 }) };
     for (;;) {
-      const attempt = await this.ask((manager) =>
-        manager.begin({ protocol, timeoutMs, metadata: { intent: id }, deferred, ...(idempotency && { idempotency }) }),
-      );
+      const attempt = await this.ask((manager) => manager.begin({ ...request, ...(idempotency && { idempotency }) }));
       if (attempt.type === 'answer') return attempt.value;
       if (attempt.type === 'refused') return this.unexpected(attempt.code);
       if (attempt.type === 'unknown' && !idempotency) return 'nothing'; // a transaction without branches at most
@@ -232,8 +242,24 @@ export class Client {
     }
   }
 
+  /** Begins a transaction under its reserved id by a request of its own. False when nobody begins it any more. */
+  private async beginReserved(id: string): Promise<boolean> {
+    const intent = this.reserved.get(id);
+    if (!intent) return true;
+    this.reserved.delete(id);
+    const { protocol, timeoutMs } = intent;
+    for (;;) {
+      const request = { protocol, timeoutMs, metadata: { intent: intent.id }, id, deferred: true } as const;
+      const attempt = await this.ask((manager) => manager.begin(request));
+      if (attempt.type === 'answer') return true;
+      if (attempt.type === 'refused') return this.isLost(id, attempt.code) ? false : this.refuses(attempt.code);
+      await this.pause();
+    }
+  }
+
   /** False when the branch could not be added, or nobody knows. */
   private async enlist(intent: Intent, id: string, branch: BranchRequest, position: number): Promise<boolean> {
+    if (!(await this.beginReserved(id))) return false;
     if (randomChance(this.random, 0.15)) return this.enlistOwn(id, branch);
     const key = intent.key === undefined ? undefined : `${intent.key}-${position}`;
     const idempotency = key === undefined ? undefined : { key, bodyHash: `enlist ${key}` };
@@ -266,7 +292,12 @@ export class Client {
   }
 
   private async end(id: string, how: 'commit' | 'abort', branches: readonly NamedBranchRequest[]): Promise<Fate> {
-    const options = { ...this.drawWait(), branches };
+    const intent = this.reserved.get(id);
+    if (intent && how === 'abort' && !(await this.beginReserved(id))) return 'nothing';
+    const begin = intent && {
+      begin: { protocol: intent.protocol, timeoutMs: intent.timeoutMs, metadata: { intent: intent.id } },
+    };
+    const options = { ...this.drawWait(), branches, ...(how === 'commit' && begin) };
     for (;;) {
       const attempt = await this.ask((manager) => manager[how](id, options));
       if (attempt.type === 'answer') return this.follow(attempt.value);

@@ -14,6 +14,8 @@ const HELD_SEEDS_FROM = 3_000_017;
 const HELD_SHARE = 0.4;
 /** Of the interactive clients. */
 const NAMING_SHARE = 0.5;
+/** Of the clients that name branches. */
+const RESERVED_SHARE = 0.5;
 /** The holder dies between two steps of its branch. */
 const DEATH_SHARE = 0.04;
 const FAILED = branchError('HANDLER_FAILED', 'the method failed');
@@ -65,6 +67,11 @@ export class HeldWork {
   /** Whether a client names the held branches in its request to commit or abort, instead of enlisting each. */
   drawsNaming(): boolean {
     return this.world.roads.link !== 'kafka' && randomChance(this.random, NAMING_SHARE);
+  }
+
+  /** Whether such a client begins its transaction with the request to commit it, under an id that was reserved. */
+  drawsReserved(): boolean {
+    return randomChance(this.random, RESERVED_SHARE);
   }
 
   /** What a client waits for that waits for all branches. */

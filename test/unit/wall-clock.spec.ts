@@ -41,6 +41,8 @@ const ALLOWED: Readonly<Record<string, string>> = {
     'whether a key has ended, and how old an announcement is: compared with a clock of another machine (security.md)',
   'libs/participant/src/service/participant-service.ts': 'a deadline, for the resource manager',
   'libs/participant/src/global/joining.ts': 'the deadline in a context, made a bounded duration at once',
+  'libs/participant/src/global/reserved-transactions.ts':
+    'compared with the clock of the coordinators, for a deadline by theirs that goes to other services',
   'libs/participant/src/global/create-global-transactions.ts': 'the ids of branches, of which nothing is concluded',
   'libs/participant/src/postgres/connections/shown-certificate.ts': 'whether a certificate is valid at this moment',
   'libs/participant/src/postgres/connections/database-watch.ts':

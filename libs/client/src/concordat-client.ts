@@ -6,6 +6,7 @@ import { ClusterCalls } from './cluster-calls.js';
 import { Watch, type WatchAllOptions, type WatchEvent, type WatchOptions } from './events/watch.js';
 import { Locks } from './locks/locks.js';
 import {
+  begunShape,
   branchShape,
   inDoubtPageShape,
   resolutionShape,
@@ -13,7 +14,7 @@ import {
   transactionShape,
   type Page,
 } from './model/shapes.js';
-import type { Branch, InDoubtBranch, Resolution, Transaction } from './model/transaction.js';
+import type { BegunTransaction, Branch, InDoubtBranch, Resolution, Transaction } from './model/transaction.js';
 import { pages } from './pages.js';
 import {
   bodyOf,
@@ -23,6 +24,7 @@ import {
   waitMsOf,
   workBody,
   type BeginOptions,
+  type CommitOptions,
   type EndOptions,
   type HeldBranch,
   type KeyOptions,
@@ -75,16 +77,16 @@ export class ConcordatClient {
   }
 
   /** Begins a transaction, which stays open until it is committed, aborted, or at its deadline. */
-  begin(transaction: BeginOptions = {}, options: KeyOptions = {}): Promise<Transaction> {
-    const { protocol, timeoutMs, metadata, deferred, beginner } = transaction;
+  begin(transaction: BeginOptions = {}, options: KeyOptions = {}): Promise<BegunTransaction> {
+    const { protocol, timeoutMs, metadata, deferred, beginner, id, reserve } = transaction;
     return run(() => {
-      const body = bodyOf({ protocol, timeoutMs, metadata, deferred, beginner });
+      const body = bodyOf({ protocol, timeoutMs, metadata, deferred, beginner, id, reserve });
       const isKeyless = deferred === true && options.idempotencyKey === undefined;
       // Repeated, it leaves a transaction that nobody commits, which is none.
       const call = isKeyless
         ? ({ method: 'POST', path: '/v1/transactions', body, repeatability: 'idempotent' } as const)
         : keyed('/v1/transactions', body, options);
-      return this.transport.read({ ...call, statuses: [201] }, transactionShape, options);
+      return this.transport.read({ ...call, statuses: [201] }, begunShape, options);
     });
   }
 
@@ -137,8 +139,10 @@ export class ConcordatClient {
    *
    * @throws TransactionAbortedError
    */
-  commit(transactionId: string, options: EndOptions = {}): Promise<Settlement> {
-    return run(() => this.settle(ending(transactionId, 'commit', options), options));
+  commit(transactionId: string, options: CommitOptions = {}): Promise<Settlement> {
+    const { protocol, timeoutMs, metadata } = options.begin ?? {};
+    const begin = options.begin && bodyOf({ protocol, timeoutMs, metadata });
+    return run(() => this.settle(ending(transactionId, 'commit', options, begin), options));
   }
 
   /**
@@ -261,9 +265,10 @@ function read(path: string): Call {
   return { method: 'GET', path, repeatability: 'read', statuses: [200] };
 }
 
-function ending(transactionId: string, verb: 'commit' | 'abort', { branches }: EndOptions): Call {
+function ending(transactionId: string, verb: 'commit' | 'abort', { branches = [] }: EndOptions, begin?: object): Call {
   const path = `/v1/transactions/${idOf(transactionId)}/${verb}`;
-  const body = branches && branches.length > 0 ? { branches: branches.map(branchBody) } : undefined;
+  const named = branches.length > 0 && { branches: branches.map(branchBody) };
+  const body = named || begin ? { ...named, ...(begin && { begin }) } : undefined;
   return { method: 'POST', path, body, repeatability: 'idempotent', transactionId, statuses: [200] };
 }
 

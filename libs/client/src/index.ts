@@ -48,6 +48,7 @@ export type { FieldError, Page } from './model/shapes.js';
 export type * from './model/transaction.js';
 export type {
   BeginOptions,
+  CommitOptions,
   EndOptions,
   HeldBranch,
   KeyOptions,

@@ -59,11 +59,23 @@ export interface BeginOptions extends TransactionOptions {
    * before the request, the transaction is aborted. Default: only the deadline ends it
    */
   readonly beginner?: { readonly participant: string; readonly instance: string } | undefined;
+  /** one that was reserved with an earlier begin; a repeat is answered with the transaction. Default: a new one */
+  readonly id?: string | undefined;
+  /**
+   * ids to reserve for transactions to come, 1 to 256: `reserved` of the answer; default none. Each may be used once, for half
+   * a minute, and only while the coordinator leads that has reserved it
+   */
+  readonly reserve?: number | undefined;
 }
 
 export interface EndOptions extends WaitOptions {
   /** branches that the request enlists, unless they are already; default none */
   readonly branches?: readonly (PreparedBranch | HeldBranch)[] | undefined;
+}
+
+export interface CommitOptions extends EndOptions {
+  /** begins the transaction with the request, if nobody knows it; its id must be reserved. Default: it has begun */
+  readonly begin?: TransactionOptions | undefined;
 }
 
 export interface ReadOptions extends CallOptions {

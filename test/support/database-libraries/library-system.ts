@@ -31,6 +31,14 @@ class Coordinators implements GlobalCoordinators {
     return { transactionId, deadline: Date.now() + timeoutMs };
   }
 
+  known(): undefined {
+    return undefined;
+  }
+
+  async ensure(): Promise<void> {
+    // each is known from its begin
+  }
+
   async enlist(transactionId: string, branch: BranchEnlistment): Promise<void> {
     this.enlisted.get(transactionId)?.push(branch);
   }

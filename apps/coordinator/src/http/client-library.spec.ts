@@ -17,6 +17,7 @@ import type {
 } from '@concordat/client';
 import {
   branchShape,
+  begunShape,
   clusterShape,
   inDoubtPageShape,
   isKnownCode,
@@ -36,6 +37,7 @@ import { createTestNode, type TestNode } from './testing/test-node.js';
 
 /** What the client library expects of each answer, by the name of its schema in the OpenAPI document. */
 const SHAPES: Readonly<Record<string, ShapeData>> = {
+  BegunTransaction: begunShape,
   Branch: branchShape,
   Cluster: clusterShape,
   InDoubtList: inDoubtPageShape,
@@ -186,7 +188,17 @@ describe('the client library', () => {
         .map(([, name]) => name!)
         .filter((name) => !NOT_OF_THE_CLIENT.includes(name)),
     );
-    const requests = ['AcquireLock', 'Begin', 'End', 'Execute', 'RenewLock', 'Resolve', 'SetLeader', 'SetMember'];
+    const requests = [
+      'AcquireLock',
+      'Begin',
+      'Commit',
+      'End',
+      'Execute',
+      'RenewLock',
+      'Resolve',
+      'SetLeader',
+      'SetMember',
+    ];
     expect([...answered].sort()).toEqual([...Object.keys(SHAPES), ...requests].sort());
   });
 

@@ -68,6 +68,11 @@ export const heldBranchSchema = z.strictObject({
 });
 export const beginSchema = z.strictObject({
   ...beginFields,
+  id: uuid.optional().meta({ description: 'one that was reserved before; a repeat is answered with the transaction' }),
+  reserve: z.int().min(1).max(256).optional().meta({
+    description:
+      'ids to reserve for transactions to come: each may be used once, while the leader leads, for half a minute',
+  }),
   deferred: z.boolean().default(false).meta({
     description:
       'answers before the transaction is in the log; if the leader fails before it is, nobody knows it, and it counts as aborted',
@@ -152,6 +157,12 @@ export const endSchema = z.strictObject({
     .max(LIMITS.branches)
     .default([])
     .meta({ description: 'branches that the request enlists, unless they are already; held or prepared ones' }),
+});
+export const commitSchema = z.strictObject({
+  ...endSchema.shape,
+  begin: z.strictObject(beginFields).optional().meta({
+    description: 'begins the transaction, if nobody knows it and its id was reserved',
+  }),
 });
 export const failpointsSchema = z.strictObject({ arm: z.string().max(4096) });
 
@@ -283,6 +294,10 @@ export const transactionSchema = z.object({
   logIndex: z.int(),
 });
 
+export const begunSchema = transactionSchema.extend({
+  reserved: z.array(uuid).optional().meta({ description: 'ids for transactions to come, as many as were wanted' }),
+});
+
 export const transactionPageSchema = z.object({
   items: z.array(transactionSchema),
   nextCursor: z.string().nullable(),
@@ -401,8 +416,10 @@ export const COMPONENT_SCHEMAS = {
   PreparedBranch: preparedBranchSchema,
   HeldBranch: heldBranchSchema,
   End: endSchema,
+  Commit: commitSchema,
   Branch: branchSchema,
   Transaction: transactionSchema,
+  BegunTransaction: begunSchema,
   TransactionPage: transactionPageSchema,
   InDoubtList: inDoubtSchema,
   Resolve: resolveSchema,

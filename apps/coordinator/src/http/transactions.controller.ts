@@ -22,6 +22,7 @@ import {
   parseBegin,
   parseBody,
   parseBranch,
+  parseCommit,
   parseEnd,
   parseExecute,
   parseIdempotency,
@@ -54,8 +55,8 @@ export class TransactionsController {
     body: 'Begin',
     idempotent: true,
     invited: true,
-    answers: { 201: 'Transaction' },
-    problems: [400, 409, 413, 415, 422, 503],
+    answers: { 201: 'BegunTransaction' },
+    problems: [400, 404, 409, 410, 413, 415, 422, 503],
   })
   async begin(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     parseQuery(noQuerySchema, request.query);
@@ -64,13 +65,14 @@ export class TransactionsController {
     const idempotency = parseIdempotency(request.headers, 'begin', request.body, owner);
     const traceparent = traceparentOf(request.headers['traceparent']);
     const invitation = parseInvitation(request.headers);
-    const transaction = await this.transactions.begin({
+    const traced = {
       ...begin,
       owner,
       idempotency,
       ...(invitation !== undefined && { invitation }),
       ...(traceparent && { traceparent }),
-    });
+    };
+    const transaction = await this.transactions.begin(traced, commitAccessOf(request));
     void reply.header('location', transactionPath(transaction));
     sendJson(reply, 201, transaction);
   }
@@ -122,7 +124,7 @@ export class TransactionsController {
     id: 'commitTransaction',
     withId: true,
     summary: 'Commits a transaction',
-    body: 'End',
+    body: 'Commit',
     hasOptionalBody: true,
     wait: true,
     answers: { 200: 'Transaction', 202: 'Transaction' },
@@ -130,9 +132,15 @@ export class TransactionsController {
   })
   async commit(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
     const id = parseTransactionId(request.params.id);
-    const { branches } = parseEnd(request.body);
+    const { branches, begin } = parseCommit(request.body);
     for (const branch of branches) enlistAccessOf(request, branch, this.joining);
-    const options = { ...parseQuery(waitQuerySchema, request.query), branches, access: commitAccessOf(request) };
+    const traceparent = traceparentOf(request.headers['traceparent']);
+    const options = {
+      ...parseQuery(waitQuerySchema, request.query),
+      branches,
+      access: commitAccessOf(request),
+      ...(begin && { begin: { ...begin, owner: ownerOf(request), ...(traceparent && { traceparent }) } }),
+    };
     sendSettlement(reply, 'committed', await this.transactions.commit(id, options), pathOf(request.url));
   }
 

@@ -16,6 +16,7 @@ import { scopedKey } from '../transactions/idempotency-scope.js';
 import { TooManyBranchesError } from '../transactions/errors.js';
 import type {
   BeginRequest,
+  CommitOptions,
   EnlistRequest,
   ExecuteRequest,
   Idempotency,
@@ -25,6 +26,7 @@ import { formatPath } from './json-body.js';
 import { RequestRefusedError, type FieldError, type ProblemCode } from './problems.js';
 import {
   beginSchema,
+  commitSchema,
   endSchema,
   executeSchema,
   heldBranchSchema,
@@ -186,6 +188,13 @@ export function parseBranch(body: unknown): EnlistRequest {
 /** @throws RequestRefusedError */
 export function parseEnd(body: unknown): { readonly branches: readonly NamedBranchRequest[] } {
   return parseBody(endSchema, body ?? {});
+}
+
+/** @throws RequestRefusedError */
+export function parseCommit(body: unknown): Pick<CommitOptions, 'begin'> & ReturnType<typeof parseEnd> {
+  const { branches, begin } = parseBody(commitSchema, body ?? {});
+  if (begin) checkMetadata(begin.metadata);
+  return { branches, begin };
 }
 
 function checkSize(payload: JsonValue, path: string): void {

@@ -2,7 +2,6 @@ import { invariant, UuidV7Generator, type Failpoints, type Logger } from '@conco
 import {
   findBranch,
   type AbortCause,
-  type BeginRecord,
   type ReplyMessage,
   type ResolveRecord,
   type RulingAction,
@@ -12,7 +11,7 @@ import {
 import { UnsendableReport, withFailpoints } from '@concordat/messaging';
 import { isVisible, type Access } from './access.js';
 import type { AppliedRecord, Leadership } from '../decision-log/decision-log.js';
-import { LogUnavailableError, OutcomeUnknownError, OverloadedError } from './errors.js';
+import { LogUnavailableError, OutcomeUnknownError } from './errors.js';
 import { EventHistory } from './queries/event-history.js';
 import { logWithFailpoints } from '../failpoints/failpoint-log.js';
 import type { Figures } from './figures.js';
@@ -22,15 +21,19 @@ import { countHazards } from './queries/in-doubt.js';
 import { LeaderSession, type SessionDependencies } from './leadership/leader-session.js';
 import { LogClock } from './clocks/log-clock.js';
 import { logged, OncePerKey } from './requests/once-per-key.js';
+import { BeginRequests } from './requests/begin-requests.js';
 import { RequestRecords } from './requests/request-records.js';
 import { branchConflict, claimedBranch, refuseClosed, repeatedBranch } from './requests/request-refusals.js';
+import { ReservedIds } from './leadership/reserved-ids.js';
 import { Retention } from './leadership/retention.js';
 import { appliedRulingView, claimedRuling, draftRuling, refusalError } from './requests/ruling-requests.js';
 import { TimeKeeper } from './clocks/time-keeper.js';
 import { TransactionQueries } from './queries/transaction-queries.js';
 import type {
   BeginRequest,
+  BegunView,
   BranchView,
+  CommitOptions,
   Consistency,
   EndOptions,
   EnlistRequest,
@@ -85,7 +88,9 @@ export class TransactionManager implements TransactionsApi {
   private readonly listeners = new Set<(event: TransactionEvent) => void>();
   private readonly resetListeners = new Set<(throughIndex: number) => void>();
   private readonly queries: TransactionQueries;
+  private readonly ids: UuidV7Generator;
   private readonly records: RequestRecords;
+  private readonly begins: BeginRequests;
   private readonly oncePerKey: OncePerKey;
   private readonly unknownOld: UnknownOldBranches;
   private readonly retention: Retention;
@@ -112,12 +117,14 @@ export class TransactionManager implements TransactionsApi {
     this.unsendable = new UnsendableReport(clock, (sentence) => this.alert(sentence));
     this.waiters = new Waiters(clock, () => log.applyPromptly());
     this.history = new EventHistory(options.eventHistorySize, appliedIndex);
-    const ids = new UuidV7Generator(() => clock.now(), random);
+    this.ids = new UuidV7Generator(() => clock.now(), random);
+    const { ids } = this;
     this.records = new RequestRecords({ log, clock, ids, options, canAddress: () => bus.instances !== undefined });
     this.oncePerKey = new OncePerKey(log.state, () => this.leading());
     this.unknownOld = new UnknownOldBranches(() => clock.now());
     const { history, unknownOld } = this;
     this.queries = new TransactionQueries({ log, clock, options, history, unknownOld, session: () => this.session });
+    this.begins = new BeginRequests({ records: this.records, queries: this.queries, waiters: this.waiters, options });
     this.retention = new Retention(clock, log, options, () => this.session?.logPublished());
     this.birth = new GroupBirth(clock, log, logger);
     this.timeKeeper = new TimeKeeper({
@@ -173,16 +180,13 @@ export class TransactionManager implements TransactionsApi {
     );
   }
 
-  begin(request: BeginRequest): Promise<TransactionView> {
-    return this.oncePerKey.run(request.idempotency, {
+  begin(request: BeginRequest, access?: Access): Promise<BegunView> {
+    const { id } = request;
+    return this.oncePerKey.run<BegunView>(request.idempotency, {
       repeat: (transaction) => this.queries.view(transaction),
       first: async (session) => {
-        this.refuseOverload(session);
-        const record = this.records.begin(request);
-        const begun = logged(session.begin(record, request));
-        if (request.deferred !== true) return this.queries.view((await begun).transactions[0]!);
-        begun.catch((error: Error) => this.waiters.fail(record.transactionId, this.begunInVain(record, error)));
-        return this.queries.view(session.machineOf(record.transactionId)!.transaction);
+        if (id !== undefined && !this.isReserved(id)) return this.queries.view(await this.require(id, access));
+        return this.begins.open(session, request);
       },
     });
   }
@@ -192,7 +196,7 @@ export class TransactionManager implements TransactionsApi {
       repeat: ({ transactionId }) => this.settle(transactionId, options),
       first: (session) => {
         for (const branch of request.branches) this.records.refuseUnknown(branch);
-        this.refuseOverload(session);
+        this.begins.refuseOverload(session);
         const record = this.records.execute(request);
         const settlement = this.settle(record.transactionId, options);
         logged(session.begin(record)).catch((error: Error) => this.waiters.fail(record.transactionId, error));
@@ -217,9 +221,13 @@ export class TransactionManager implements TransactionsApi {
     });
   }
 
-  async commit(transactionId: TransactionId, { branches = [], ...options }: EndOptions): Promise<Settlement> {
-    this.leading();
+  async commit(transactionId: TransactionId, { branches = [], begin, ...options }: CommitOptions): Promise<Settlement> {
+    const leading = this.leading();
     for (const branch of branches) this.records.refuseUnusable(branch);
+    if (begin && this.isReserved(transactionId)) {
+      this.begins.complete(leading, transactionId, begin, branches);
+      return this.settle(transactionId, options);
+    }
     const transaction = await this.require(transactionId, options.access);
     if (transaction.decision && branches.length === 0) return this.settle(transactionId, options);
     await this.leading().inOrder(transactionId, async () => {
@@ -344,6 +352,7 @@ export class TransactionManager implements TransactionsApi {
         onUnsent: (error) => this.unsendable.take(error),
       },
       epoch,
+      new ReservedIds(this.clock, this.ids),
     );
     this.session.recover();
     this.retention.start();
@@ -392,6 +401,11 @@ export class TransactionManager implements TransactionsApi {
     const found = this.lookUp(transactionId);
     if (!found || !isVisible(found, access)) throw this.queries.missing(transactionId);
     return found;
+  }
+
+  /** Handed out under this leadership, and not used. */
+  private isReserved(transactionId: TransactionId): boolean {
+    return this.session?.reserved.has(transactionId) === true;
   }
 
   private lookUp(transactionId: TransactionId): TransactionState | undefined {
@@ -467,22 +481,5 @@ export class TransactionManager implements TransactionsApi {
         refuseClosed(enlisted!);
         throw new OutcomeUnknownError(`the enlistment was refused: ${result.refusal}`);
     }
-  }
-
-  /** What the failure of a deferred begin means for those that wait for the transaction. */
-  private begunInVain({ transactionId }: BeginRecord, error: Error): Error {
-    const isUncertain = error instanceof LogUnavailableError || error instanceof OutcomeUnknownError;
-    return isUncertain ? error : this.queries.missing(transactionId);
-  }
-
-  private refuseOverload(session: LeaderSession): void {
-    const { maximumOpenTransactions, maximumOpenBytes } = this.dependencies.options;
-    if (session.openCount >= maximumOpenTransactions) {
-      throw new OverloadedError(`${maximumOpenTransactions} transactions are open, which is the limit`);
-    }
-    if (session.openBytes >= maximumOpenBytes) {
-      throw new OverloadedError(`the open transactions have ${maximumOpenBytes} bytes, which is the limit`);
-    }
-    if (session.admissionIsFull) throw new OverloadedError('too many transactions wait for their keys');
   }
 }

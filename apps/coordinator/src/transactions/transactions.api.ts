@@ -151,6 +151,15 @@ export interface BeginRequest {
   readonly deferred?: boolean;
   /** the process that will request the commit: before that, its death aborts the transaction, as long as this leader leads */
   readonly beginner?: Holder | undefined;
+  /** reserved before; a repeat is answered with the transaction */
+  readonly id?: TransactionId | undefined;
+  /** ids to reserve for transactions to come: each may be used once, while this leader leads, for half a minute */
+  readonly reserve?: number | undefined;
+}
+
+/** A transaction, and the ids that were reserved with it. */
+export interface BegunView extends TransactionView {
+  readonly reserved?: readonly TransactionId[];
 }
 
 export interface ExecuteRequest extends BeginRequest {
@@ -190,6 +199,11 @@ export interface WaitOptions {
 export interface EndOptions extends WaitOptions {
   /** enlisted by the request itself, unless they are already */
   readonly branches?: readonly NamedBranchRequest[];
+}
+
+export interface CommitOptions extends EndOptions {
+  /** begins the transaction, if nobody knows it and its id is reserved */
+  readonly begin?: BeginRequest | undefined;
 }
 
 /** `settled`: what was waited for has happened; otherwise the wait ended first (202). */
@@ -285,7 +299,8 @@ export type EventFilter = (logIndex: number, transactionId: TransactionId) => bo
  * Rejections are `CodedError`s of `errors.ts`; `http/problems.ts` says what a client sees.
  */
 export interface TransactionsApi {
-  begin(request: BeginRequest): Promise<TransactionView>;
+  /** @param access whose transaction an `id` must be, if it is known */
+  begin(request: BeginRequest, access?: Access): Promise<BegunView>;
   /** `created` is false when the same request was made before */
   enlist(
     transactionId: TransactionId,
@@ -293,7 +308,7 @@ export interface TransactionsApi {
     idempotency?: Idempotency,
     access?: Access,
   ): Promise<{ readonly created: boolean; readonly branch: BranchView }>;
-  commit(transactionId: TransactionId, options: EndOptions): Promise<Settlement>;
+  commit(transactionId: TransactionId, options: CommitOptions): Promise<Settlement>;
   abort(transactionId: TransactionId, options: EndOptions): Promise<Settlement>;
   /** Logs an operator's ruling; it is in the log when this resolves. */
   resolve(transactionId: TransactionId, request: ResolveRequest): Promise<Resolution>;

@@ -18,7 +18,15 @@ import {
   values,
   type Shape,
 } from './shape.js';
-import type { Branch, InDoubtBranch, Operation, Resolution, Ruling, Transaction } from './transaction.js';
+import type {
+  BegunTransaction,
+  Branch,
+  InDoubtBranch,
+  Operation,
+  Resolution,
+  Ruling,
+  Transaction,
+} from './transaction.js';
 
 /** A page of a list. */
 export interface Page<Item> {
@@ -72,7 +80,7 @@ const rulingShape = object<Ruling>({
   at: time,
 });
 
-export const transactionShape = object<Transaction>({
+const transactionFields = {
   id: uuid,
   protocol: values('2pc', '3pc'),
   status: values('active', 'preparing', 'precommitted', 'committing', 'committed', 'aborting', 'aborted', 'mixed'),
@@ -104,7 +112,11 @@ export const transactionShape = object<Transaction>({
   decidedAt: nullable(time),
   endedAt: nullable(time),
   logIndex: integer,
-});
+};
+
+export const transactionShape = object<Transaction>(transactionFields);
+
+export const begunShape = object<BegunTransaction>({ ...transactionFields, reserved: optional(list(uuid)) });
 
 function page<Item>(item: Shape<Item>): Shape<Page<Item>> {
   return object<Page<Item>>({ items: list(item), nextCursor: nullable(text) });

@@ -117,6 +117,12 @@ export interface Transaction {
   readonly logIndex: number;
 }
 
+/** The answer to a begin. */
+export interface BegunTransaction extends Transaction {
+  /** ids for transactions to come, as many as were wanted; absent when none were */
+  readonly reserved?: readonly string[] | undefined;
+}
+
 /** A branch in doubt, or one that needs an operator. */
 export interface InDoubtBranch {
   readonly transactionId: string;

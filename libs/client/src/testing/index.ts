@@ -2,6 +2,7 @@
 export { isKnownCode } from '../errors/error-of-problem.js';
 export type { ShapeData } from '../model/shape.js';
 export {
+  begunShape,
   branchShape,
   clusterShape,
   inDoubtPageShape,

@@ -232,6 +232,19 @@ describe("Nest's client for Kafka", () => {
 
   const emit = (topic = 'requested'): Promise<unknown> => lastValueFrom(client.emit(topic, { amount: 5 }));
 
+  it('sends nothing before the coordinators know a transaction that begins late', async () => {
+    system.beginsLate = true;
+    client.places = [{ topicName: 'requested', partition: 2, errorCode: 0, baseOffset: '41' }];
+    let begin: (() => void) | undefined;
+    system.ensure = () => new Promise((resolve) => (begin = resolve));
+    const whole = orders.transactions.run({ timeoutMs: 300 }, () => emit());
+    await waitFor('the begin is asked for', () => begin !== undefined);
+    expect(client.events).toEqual([]);
+    begin!();
+    await waitFor('the event is out', () => client.events.length === 1);
+    await expect(whole).rejects.toMatchObject({ doom: { code: 'NOT_JOINED' } }); // nobody consumes it
+  });
+
   it('sends an event with the context, and commits when its consumer has joined', async () => {
     client.places = [{ topicName: 'requested', partition: 2, errorCode: 0, baseOffset: '41' }];
     const whole = orders.transactions.run({}, async () => {

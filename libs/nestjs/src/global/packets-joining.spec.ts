@@ -174,6 +174,25 @@ describe.each([
     expect([orders.database.words, payments.database.words]).toEqual([['order'], ['payment']]);
   });
 
+  it('wait until the coordinators know a transaction that begins late', async () => {
+    services.system.beginsLate = true;
+    expect(await run(() => send('pay', { word: 'payment' }))).toBe('payment true');
+    expect([payments.database.words, services.system.earlyBegins]).toEqual([['payment'], 1]);
+    services.system.ensure = () => Promise.reject(new Error('no leader'));
+    await expect(run(() => send('pay', { word: 'other' }))).rejects.toThrow('no leader');
+    const stopped = run(
+      () =>
+        new Promise<void>((resolve) => {
+          services.system.ensure = () => new Promise(() => undefined);
+          const subscription = client.send('pay', { word: 'third' }).subscribe();
+          subscription.unsubscribe();
+          resolve();
+        }),
+    );
+    await expect(stopped).rejects.toMatchObject({ doom: { code: 'NOT_JOINED' } });
+    expect(payments.database.words).toEqual(['payment']);
+  });
+
   it('join when the request is subscribed to, not when it is made', async () => {
     const request = client.send<string>('pay', { word: 'payment' });
     expect(await run(() => firstValueFrom(request))).toBe('payment true');

@@ -115,6 +115,16 @@ describe('calls over gRPC', () => {
     expect(inventory.words).toEqual(['reservation']);
   });
 
+  it('wait until the coordinators know a transaction that begins late', async () => {
+    system.beginsLate = true;
+    expect(await run(() => reserve())).toBe('reserved');
+    expect([inventory.words, system.earlyBegins]).toEqual([['reservation'], 1]);
+    system.ensure = () => Promise.reject(new Error('no leader'));
+    const refused = run(() => reserve());
+    await expect(refused).rejects.toMatchObject({ code: status.UNAVAILABLE, details: 'no leader' });
+    expect(inventory.words).toEqual(['reservation']);
+  });
+
   it('that fail and are caught leave the rest intact', async () => {
     handler = async () => {
       await inventory.transactions.currentClient()!.query('add undone');

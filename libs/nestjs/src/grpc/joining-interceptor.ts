@@ -1,4 +1,4 @@
-import { InterceptingCall, Metadata, status, type Interceptor, type Listener } from '@grpc/grpc-js';
+import { InterceptingCall, Metadata, status, type Interceptor, type Listener, type StatusObject } from '@grpc/grpc-js';
 import type { GlobalTransactions, OutgoingCall } from '@concordat/participant';
 import { JOINING_INTERCEPTOR } from '../global/metadata.js';
 
@@ -17,13 +17,19 @@ export function joiningInterceptor(transactions: GlobalTransactions, destination
         const begun = transactions.outgoing(destination);
         if (!begun) return next(metadata, listener);
         call = begun;
-        try {
-          for (const [name, value] of Object.entries(begun.headers)) metadata.set(name, value);
-          next(metadata, proving(begun));
-        } catch (error) {
-          begun.failed(error);
-          throw error;
-        }
+        const send = (): void => {
+          try {
+            for (const [name, value] of Object.entries(begun.headers)) metadata.set(name, value);
+            next(metadata, proving(begun));
+          } catch (error) {
+            begun.failed(error);
+            throw error;
+          }
+        };
+        const ready = begun.ready(false);
+        if (!ready) return send();
+        const end = (error: unknown): void => listener.onReceiveStatus(notSent(error));
+        ready.then(send).catch(end);
       },
       cancel: (next) => {
         call?.failed(new Error('the call was cancelled'));
@@ -32,6 +38,12 @@ export function joiningInterceptor(transactions: GlobalTransactions, destination
     });
   };
   return Object.assign(interceptor, { [JOINING_INTERCEPTOR]: true });
+}
+
+/** The end of a call whose transaction the coordinators did not take. */
+function notSent(error: unknown): StatusObject {
+  const details = error instanceof Error ? error.message : String(error);
+  return { code: status.UNAVAILABLE, details, metadata: new Metadata() };
 }
 
 function proving(call: OutgoingCall): Listener {

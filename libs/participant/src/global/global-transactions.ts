@@ -90,6 +90,8 @@ export type Settled<T> =
 export class GlobalTransactions {
   private readonly storage = new AsyncLocalStorage<TransactionScope | undefined>();
   private readonly transactions = new Map<TransactionId, ProcessTransaction>();
+  /** destinations whose latest answer has left a branch for the client to name */
+  private readonly offerTakers = new Set<string>();
   readonly tracing: Tracing;
   /** counts the calls whose context was forged, made for others, or too old, for the metrics of the application */
   readonly refusedContexts: RefusedContexts;
@@ -190,7 +192,7 @@ export class GlobalTransactions {
       destination,
       this.contextFor(scope, destination),
       this.tracing.traceparent(),
-      mayNameOthers,
+      mayNameOthers ? this.offerTakers : undefined,
     );
   }
 
@@ -268,16 +270,24 @@ export class GlobalTransactions {
     }
   }
 
-  /** Asks until the decision is known. @throws GlobalOutcomeUnknownError at the limit after the deadline */
-  async ask({ transactionId, leftMs }: ProcessTransaction): Promise<CommitAnswer> {
+  /**
+   * Asks until the decision is known.
+   *
+   * @param isBegun one that nobody knows is lost. Otherwise its begin may be on its way into the log, with the
+   *   decision, until the deadline
+   * @throws GlobalOutcomeUnknownError at the limit after the deadline
+   */
+  async ask(transaction: ProcessTransaction, isBegun = true): Promise<CommitAnswer> {
+    const { transactionId } = transaction;
     const { clock, random, coordinators } = this.ports;
-    const until = clock.monotonic() + leftMs + this.settings.outcomeLimitMs;
+    const until = clock.monotonic() + transaction.leftMs + this.settings.outcomeLimitMs;
     let cause: unknown;
     for (let attempt = 0; ; attempt++) {
       try {
         const answer = await coordinators.outcomeOf(transactionId);
-        if (answer === 'forgotten') throw new GlobalOutcomeUnknownError(transactionId);
-        if (answer !== 'undecided') return answer;
+        const isNone = answer === 'forgotten' && (isBegun || transaction.leftMs <= 0);
+        if (isNone) throw new GlobalOutcomeUnknownError(transactionId);
+        if (answer !== 'undecided' && answer !== 'forgotten') return answer;
       } catch (error) {
         if (error instanceof GlobalOutcomeUnknownError) throw error;
         cause = error;
@@ -413,7 +423,12 @@ export class GlobalTransactions {
     const isDecided = error instanceof GlobalTransactionAbortedError && error.reason !== 'DEADLINE_EXCEEDED';
     const aborting = isDecided
       ? Promise.resolve()
-      : coordinators.abort(transactionId, [...transaction.unlisted.values()], transaction.invitation);
+      : coordinators.abort(
+          transactionId,
+          [...transaction.unlisted.values()],
+          transaction.invitation,
+          !transaction.isToldElsewhere,
+        );
     try {
       const all = Promise.all([aborting, transaction.rollBack(codeOf(error, 'METHOD_FAILED'), errorMessage(error))]);
       await withTimeLimit(clock, ABORT_LIMIT_MS, 'the abort', all);

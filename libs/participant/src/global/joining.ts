@@ -84,6 +84,7 @@ export async function join<T>(
     const branchId = delivery && derivedBranchId(identity.transactionId, participant, delivery);
     const isNamed = !delivery && isOffered(call.offer);
     const transaction = transactions.partOf(identity, isNamed, branchId);
+    transaction.mayBeUnknown ||= isNamed;
     const attributes = {
       [SPAN_ATTRIBUTES.transactionId]: identity.transactionId,
       [SPAN_ATTRIBUTES.participant]: participant,
@@ -273,7 +274,7 @@ async function outcomeFor(
 ): Promise<GlobalOutcome> {
   if (end === 'aborted' && !transaction.isLeft) return 'aborted';
   try {
-    return (await transactions.ask(transaction)).outcome;
+    return (await transactions.ask(transaction, false)).outcome;
   } catch (error) {
     if (transaction.isLeft) return 'aborted'; // which it is for each of its hooks
     throw error;

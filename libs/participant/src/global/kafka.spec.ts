@@ -95,6 +95,12 @@ describe('a message to a topic with consumers', () => {
     expect(branchIds).toEqual(expect.arrayContaining(markers));
   });
 
+  it('is sent when the coordinators know its transaction, which may begin late', async () => {
+    system.beginsLate = true;
+    await consuming(orders.transactions.run({}, () => send('a', 'bb')));
+    expect([payments.words.length, system.earlyBegins]).toEqual([2, 1]);
+  });
+
   it('carries what it has of its own, beside the transaction', async () => {
     await consuming(
       orders.transactions.run({}, () =>

@@ -110,6 +110,7 @@ async function sendOne(
 ): Promise<RecordMetadata[]> {
   const outgoing = messageOf(modules, record.topic);
   if (!outgoing) return send({ ...record, messages: [message] });
+  await outgoing.ready();
   try {
     const headers = { ...message.headers, ...outgoing.headers };
     const placed = await send({ ...record, messages: [{ ...message, headers }] });

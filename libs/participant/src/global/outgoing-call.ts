@@ -34,17 +34,32 @@ export class OutgoingCall {
     context: string,
     /** the running span */
     traceparent?: string,
-    /** whether this process may name the branches of other services */
-    mayName = false,
+    /** destinations that have taken the offer to name their branches; undefined: this process may not name them */
+    private readonly offerTakers?: Set<string>,
   ) {
     this.headers = callHeaders(context, traceparent, scope.transaction.invitation);
-    this.offeringHeaders = mayName ? { ...this.headers, ...OFFER_HEADERS } : this.headers;
+    this.offeringHeaders = offerTakers ? { ...this.headers, ...OFFER_HEADERS } : this.headers;
+    scope.transaction.isToldElsewhere = true;
     const release = scope.occupy();
     const end = scope.transaction.callsUnderWay.begin(context);
     this.release = () => {
       end();
       release();
     };
+  }
+
+  /**
+   * What to wait for before the call is sent: a callee may enlist its branch, so the coordinators must know the
+   * transaction. undefined: nothing. @throws when they do not take it; the call is over
+   *
+   * @param isOffering it is sent with `offeringHeaders`, which spares a callee that takes the offer the enlistment
+   */
+  ready(isOffering: boolean): Promise<void> | undefined {
+    if (isOffering && this.offerTakers?.has(this.destination)) return undefined;
+    return this.scope.transaction.known()?.catch((error: unknown) => {
+      this.failed(error);
+      throw error;
+    });
   }
 
   /**
@@ -77,6 +92,8 @@ export class OutgoingCall {
       const { transaction } = this.scope;
       for (const branch of answer.branches) transaction.branchesElsewhere.add(branch);
       for (const branch of answer.unlisted ?? []) transaction.unlisted.set(branch.branchId, branch);
+      if (answer.unlisted) this.offerTakers?.add(this.destination);
+      else this.offerTakers?.delete(this.destination);
       if (answer.branches.length > 0) this.scope.noteJoinedElsewhere();
       return;
     }

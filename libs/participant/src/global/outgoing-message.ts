@@ -26,6 +26,19 @@ export class OutgoingMessage {
   ) {
     this.headers = callHeaders(context, traceparent, scope.transaction.invitation);
     this.release = scope.occupy();
+    scope.transaction.isToldElsewhere = true;
+  }
+
+  /**
+   * What to wait for before the message is sent: its consumers enlist what they have done. undefined: nothing.
+   *
+   * @throws when the coordinators do not take the transaction; the message is over
+   */
+  ready(): Promise<void> | undefined {
+    return this.scope.transaction.known()?.catch((error: unknown) => {
+      this.failed(error);
+      throw error;
+    });
   }
 
   /** The broker has it, there. */

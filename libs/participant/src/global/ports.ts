@@ -44,6 +44,17 @@ export interface GlobalCoordinators {
   /** `deadline`: milliseconds since 1970 */
   begin(request: BeginRequest): Promise<{ readonly transactionId: TransactionId; readonly deadline: number }>;
   /**
+   * A transaction of this process may begin with its commit. Begins it now; resolves when the coordinators know it.
+   * undefined: there is nothing to wait for. @throws when they do not take it
+   */
+  known(transactionId: TransactionId): Promise<void> | undefined;
+  /**
+   * The same for a transaction of another process. Resolves at once when they know it.
+   *
+   * @param leftMs until its deadline
+   */
+  ensure(transactionId: TransactionId, leftMs: number): Promise<void>;
+  /**
    * Idempotent for the same branch.
    *
    * @param invitation that came with the call
@@ -63,8 +74,14 @@ export interface GlobalCoordinators {
   /**
    * @param branches enlisted by the request, unless they are already, so that they are told
    * @param invitation that came with the call
+   * @param isOnlyHere no other process has heard of the transaction; default false
    */
-  abort(transactionId: TransactionId, branches: readonly HeldEnlistment[], invitation?: string): Promise<void>;
+  abort(
+    transactionId: TransactionId,
+    branches: readonly HeldEnlistment[],
+    invitation?: string,
+    isOnlyHere?: boolean,
+  ): Promise<void>;
   /** The branches that are enlisted by now. @throws when no coordinator answers, or it is unknown */
   stateOf(
     transactionId: TransactionId,

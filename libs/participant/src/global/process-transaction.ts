@@ -82,6 +82,11 @@ export class ProcessTransaction {
   readonly expected = new Map<BranchId, ExpectedMarker>();
   /** those that have no answer yet */
   readonly callsUnderWay = new CallsUnderWay();
+  /** another process has heard of it, from here */
+  isToldElsewhere = false;
+  /** its caller begins it, maybe with the commit only */
+  mayBeUnknown = false;
+  private ensuring: Promise<void> | undefined;
   /** somebody waits for the end of its session */
   isWatched = false;
   private opening: Promise<OpenSession> | undefined;
@@ -261,9 +266,18 @@ export class ProcessTransaction {
     return [...(this.own && this.branchId !== undefined ? [this.own.branch] : []), ...this.unlisted.values()];
   }
 
+  /** Resolves when the coordinators know the transaction; undefined when they do. @throws when they do not take it */
+  known(): Promise<void> | undefined {
+    const { coordinators } = this.ports;
+    const beginning = coordinators.known(this.transactionId);
+    if (beginning || !this.mayBeUnknown) return beginning;
+    return (this.ensuring ??= coordinators.ensure(this.transactionId, this.leftMs));
+  }
+
   /** Resolves when the coordinators know all branches that this process knows of. @throws why they do not */
   async enlisted(): Promise<void> {
     const { coordinators } = this.ports;
+    if (this.own || this.unlisted.size > 0) await this.known();
     const others = [...this.unlisted.values()].map(async (branch) => {
       await coordinators.enlist(this.transactionId, branch, this.shown);
       this.unlisted.delete(branch.branchId);

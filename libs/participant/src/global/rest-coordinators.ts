@@ -10,8 +10,11 @@ import {
   TransactionMixedError,
   TransactionNotFoundError,
   UnavailableError,
+  type BegunTransaction,
   type Branch,
   type ClientOptions,
+  type CommitOptions,
+  type Settlement,
   type Transaction,
 } from '@concordat/client';
 import { sleep, type Clock } from '@concordat/foundation';
@@ -19,6 +22,7 @@ import type { BranchId, TransactionId } from '@concordat/commit-protocol';
 import { INVITATION_HEADER } from './context-header.js';
 import { GlobalTransactionMixedError, NotBegunError, type StrayBranch } from './errors.js';
 import type { BeginRequest, BranchEnlistment, CommitAnswer, GlobalCoordinators, HeldEnlistment } from './ports.js';
+import { ReservedTransactions, type PendingBegin } from './reserved-transactions.js';
 
 /** A begin that takes longer is an error of the method; one that takes longer than its transaction may, too. */
 const BEGIN_LIMIT_MS = 10_000;
@@ -59,37 +63,96 @@ function notBegun(error: unknown, timeoutMs: number): unknown {
   return isTheirs ? new NotBegunError(last.message, { cause: error }) : error;
 }
 
-/** The coordinators over their REST interface. */
+/** The least that the coordinators take as the time until a deadline. */
+const LEAST_TIMEOUT_MS = 100;
+
+/**
+ * The coordinators over their REST interface.
+ *
+ * With `mayReserve` a transaction in two phases without metadata usually begins without a request: its id was reserved
+ * with an earlier begin, and the request to commit begins it.
+ */
 export class RestCoordinators implements GlobalCoordinators {
   private readonly client: ConcordatClient;
+  private readonly reserved: ReservedTransactions;
+  /** requests that begin transactions, by their ids; settled when the coordinators know the transaction, or do not */
+  private readonly beginning = new Map<TransactionId, Promise<unknown>>();
   /** monotonic, in milliseconds: until then they are asked as an earlier version is */
   private earlierUntil = Number.NEGATIVE_INFINITY;
 
   constructor(
     options: ClientOptions,
     private readonly clock: Clock,
+    /** whether a transaction may begin with its commit */
+    private readonly mayReserve = false,
   ) {
     this.client = new ConcordatClient({ attemptTimeoutMs: ATTEMPT_LIMIT_MS, ...options });
+    this.reserved = new ReservedTransactions(clock, (id) => void this.known(id)?.catch(() => undefined));
   }
 
-  async begin({
-    beginner,
-    invitation,
-    ...request
-  }: BeginRequest): Promise<{ transactionId: TransactionId; deadline: number }> {
-    const timeoutMs = Math.min(BEGIN_LIMIT_MS, Math.max(MINIMUM_BEGIN_LIMIT_MS, request.timeoutMs));
-    const attemptTimeoutMs = Math.min(ATTEMPT_LIMIT_MS, timeoutMs / 3);
-    const options = { timeoutMs, attemptTimeoutMs, ...showing(invitation) };
-    const { id, deadline } = await this.inVersion(
-      () => this.client.begin({ ...request, beginner, deferred: true }, options),
-      () => this.client.begin(request, options),
+  async begin(request: BeginRequest): Promise<{ transactionId: TransactionId; deadline: number }> {
+    const { beginner, invitation, ...plain } = request;
+    const options = { ...beginLimits(request.timeoutMs), ...showing(invitation) };
+    const mayReserve = this.mayReserve && request.protocol === '2pc' && request.metadata === undefined;
+    const reserved = mayReserve ? this.reserved.begin(request) : undefined;
+    if (reserved) return reserved;
+    const begin = (reserve: number): Promise<BegunTransaction> =>
+      this.client.begin({ ...plain, beginner, deferred: true, ...(reserve > 0 && { reserve }) }, options);
+    const { id, deadline } = await this.inVersion<Transaction>(
+      () => (mayReserve ? this.reserved.reserve(begin) : begin(0)),
+      () => this.client.begin(plain, options),
     ).catch((error: unknown) => {
-      throw notBegun(error, timeoutMs);
+      throw notBegun(error, options.timeoutMs);
     });
     return { transactionId: id, deadline: Date.parse(deadline) };
   }
 
+  known(transactionId: TransactionId): Promise<void> | undefined {
+    const pending = this.reserved.take(transactionId);
+    if (pending) return this.beginNow(transactionId, pending);
+    return this.beginning.get(transactionId)?.then(() => undefined);
+  }
+
+  async ensure(id: TransactionId, leftMs: number): Promise<void> {
+    if (!this.mayReserve) return; // then it is begun: the option is the same in all services
+    try {
+      await this.client.begin({ id, timeoutMs: leastTimeout(leftMs), deferred: true }, beginLimits(leftMs));
+    } catch (error) {
+      // An earlier version reserves no ids, so it knows the transaction.
+      if (!(error instanceof ConcordatError) || !NOT_UNDERSTOOD.has(error.code)) throw error;
+    }
+  }
+
+  /** By a request of its own. */
+  private async beginNow(id: TransactionId, { request, leftMs }: PendingBegin): Promise<void> {
+    const { protocol, beginner, invitation } = request;
+    const begin = { id, protocol, beginner, timeoutMs: leastTimeout(leftMs()), deferred: true };
+    await this.beginningBy(id, () =>
+      this.client.begin(begin, { ...beginLimits(begin.timeoutMs), ...showing(invitation) }),
+    );
+  }
+
+  /** Whoever needs the transaction meanwhile waits. */
+  private async beginningBy<T>(id: TransactionId, request: () => Promise<T>): Promise<T> {
+    const asked = request();
+    this.beginning.set(id, asked);
+    try {
+      return await asked;
+    } catch (error) {
+      if (!isOutcome(error)) this.reserved.forgetIds(); // no leader answers, or another one does
+      throw error;
+    } finally {
+      this.beginning.delete(id);
+    }
+  }
+
+  /** The requests that begin it have settled, whatever became of them. */
+  private async settledBegin(transactionId: TransactionId): Promise<void> {
+    await this.beginning.get(transactionId)?.catch(() => undefined); // then the coordinators do not know it, and say so
+  }
+
   async enlist(transactionId: TransactionId, branch: BranchEnlistment, invitation?: string): Promise<void> {
+    await this.known(transactionId);
     await this.untilAnnounced(() => this.client.enlist(transactionId, branch, showing(invitation)));
   }
 
@@ -100,9 +163,16 @@ export class RestCoordinators implements GlobalCoordinators {
   ): Promise<CommitAnswer | 'unknown'> {
     try {
       const waitMs = wait === 'ended' ? ENDED_WAIT_MS : DECIDED_WAIT_MS;
-      const reported = wait === 'ended' ? 'reported' : wait;
+      const options = { wait: wait === 'ended' ? 'reported' : wait, waitMs, branches } as const;
+      const pending = this.reserved.take(transactionId);
+      await this.settledBegin(transactionId);
       const { transaction } = await this.inVersion(
-        () => this.untilAnnounced(() => this.client.commit(transactionId, { wait: reported, waitMs, branches })),
+        () =>
+          this.untilAnnounced(() =>
+            pending
+              ? this.commitBeginning(transactionId, pending, options)
+              : this.client.commit(transactionId, options),
+          ),
         async () => {
           await Promise.all(branches.map((branch) => this.enlist(transactionId, branch)));
           return this.client.commit(transactionId, { wait, waitMs });
@@ -120,18 +190,34 @@ export class RestCoordinators implements GlobalCoordinators {
     }
   }
 
+  /** Both by one request. Sent again with the rest of the time, which changes nothing once it is begun. */
+  private commitBeginning(
+    transactionId: TransactionId,
+    { request: { protocol }, leftMs }: PendingBegin,
+    options: CommitOptions,
+  ): Promise<Settlement> {
+    const begin = { protocol, timeoutMs: leastTimeout(leftMs()) };
+    return this.beginningBy(transactionId, () => this.client.commit(transactionId, { ...options, begin }));
+  }
+
   async abort(
     transactionId: TransactionId,
     branches: readonly HeldEnlistment[] = [],
     invitation?: string,
+    isOnlyHere = false,
   ): Promise<void> {
+    const pending = this.reserved.take(transactionId);
+    if (pending && isOnlyHere) return;
+    if (pending) await this.beginNow(transactionId, pending);
+    await this.settledBegin(transactionId);
     try {
       await this.inVersion(
         () => this.client.abort(transactionId, { branches, ...showing(invitation) }),
         () => this.client.abort(transactionId, showing(invitation)),
       );
     } catch (error) {
-      if (error instanceof TransactionAbortedError || error instanceof TransactionCommittedError) return;
+      if (isOutcome(error) && !(error instanceof TransactionMixedError)) return;
+      if (this.mayReserve && error instanceof TransactionNotFoundError) return; // it was never begun
       if (error instanceof TransactionMixedError) throw await this.mixed(transactionId, error);
       const isForTheirSake = error instanceof ConcordatError && NOT_TAKEN.has(error.code) && branches.length > 0;
       if (!isForTheirSake) throw error;
@@ -185,9 +271,25 @@ export class RestCoordinators implements GlobalCoordinators {
   }
 }
 
-/** A header, which coordinators of an earlier version take no notice of. */
 function showing(invitation: string | undefined): { readonly headers?: Readonly<Record<string, string>> } {
   return invitation === undefined ? {} : { headers: { [INVITATION_HEADER]: invitation } };
+}
+
+/** How long a begin may take, for a transaction that may take so long. */
+function beginLimits(forMs: number): { readonly timeoutMs: number; readonly attemptTimeoutMs: number } {
+  const timeoutMs = Math.min(BEGIN_LIMIT_MS, Math.max(MINIMUM_BEGIN_LIMIT_MS, forMs));
+  return { timeoutMs, attemptTimeoutMs: Math.min(ATTEMPT_LIMIT_MS, timeoutMs / 3) };
+}
+
+const leastTimeout = (leftMs: number): number => Math.max(LEAST_TIMEOUT_MS, Math.floor(leftMs));
+
+/** The answer of a leader that has decided. */
+function isOutcome(error: unknown): boolean {
+  return (
+    error instanceof TransactionAbortedError ||
+    error instanceof TransactionCommittedError ||
+    error instanceof TransactionMixedError
+  );
 }
 
 /** undefined while it is undecided */

@@ -5,7 +5,7 @@ import type {
   TransactionManager,
   TransactionsApi,
   TransactionView,
-  EndOptions,
+  CommitOptions,
   WaitOptions,
 } from 'concordat/embedded';
 import { InvalidArgumentError, UnknownNameError } from '../errors.js';
@@ -70,8 +70,9 @@ export class DoomedTransactions {
     });
   }
 
-  private async commit(manager: TransactionManager, id: string, options: EndOptions): Promise<Settlement> {
+  private async commit(manager: TransactionManager, id: string, options: CommitOptions): Promise<Settlement> {
     if (this.dooms.size === 0) return manager.commit(id, options);
+    if (options.begin) await manager.begin({ ...options.begin, id }, options.access);
     for (const branch of options.branches ?? []) await manager.enlist(id, branch, undefined, options.access);
     const transaction = await this.logged(manager, id);
     const doom = transaction.status === 'active' ? this.take(transaction) : undefined;

@@ -35,6 +35,7 @@ import { OutcomePublisher } from './outcome-publisher.js';
 import { OutgoingMessages, type OutgoingMessagesDependencies } from './outgoing-messages.js';
 import { answerAboutUnknown, type UnknownBranch } from './presumed-abort.js';
 import { Recovery } from './recovery-order.js';
+import type { ReservedIds } from './reserved-ids.js';
 import type { UnknownOldBranches } from './unknown-old-branches.js';
 import { LeaderTimers, TransactionTimers } from './transaction-timers.js';
 import { WaitingBegins } from './waiting-begins.js';
@@ -83,9 +84,11 @@ export class LeaderSession {
   private latestAppend: Promise<unknown> = Promise.resolve();
   private closed = false;
 
+  /** @param reserved handed out under this leadership */
   constructor(
     private readonly dependencies: SessionDependencies,
     private readonly epoch: LeaderEpoch,
+    readonly reserved: ReservedIds,
   ) {
     const { options, clock, log, logger } = dependencies;
     this.announcements = new Announcements(log, clock, logger, (detail) => dependencies.onAlert(detail));
@@ -373,6 +376,7 @@ export class LeaderSession {
     const isUnknown = (): boolean => !this.closed && !this.entries.has(message.transactionId);
     const answer = await answerAboutUnknown(message, this.dependencies, isUnknown);
     if (!answer || !isUnknown()) return;
+    this.reserved.withdraw(message.transactionId); // it is presumed aborted
     this.outgoing.add(answer);
     this.outgoing.flush();
   }

@@ -7,6 +7,7 @@ import {
   type BranchSpecification,
   type BranchState,
   type EnlistRecord,
+  type TransactionId,
   type TransactionState,
 } from '@concordat/commit-protocol';
 import type { DecisionLog } from '../../decision-log/decision-log.js';
@@ -50,7 +51,18 @@ export class RequestRecords {
 
   /** Begins a transaction to which branches can be added. */
   begin(request: BeginRequest): BeginRecord {
-    return this.record(request, [], false);
+    return this.record(request, [], false, request.id);
+  }
+
+  /**
+   * Begins a transaction whose branches are all there, and whose commit is requested.
+   *
+   * @throws TooManyBranchesError
+   */
+  complete(request: BeginRequest, transactionId: TransactionId, requests: readonly NamedBranchRequest[]): BeginRecord {
+    const byId = new Map(requests.map((one) => [one.branchId, namedBranch(one)]));
+    this.refuseTooMany(byId.size, 0);
+    return this.record(request, [...byId.values()], true, transactionId);
   }
 
   /** @throws UnknownParticipantError, UnknownOperationError, TooManyBranchesError, PayloadTooLargeError */
@@ -117,9 +129,13 @@ export class RequestRecords {
     );
   }
 
-  private record(request: BeginRequest, branches: readonly BranchSpecification[], closed: boolean): BeginRecord {
-    const { clock, ids } = this.dependencies;
-    const transactionId = ids.next();
+  private record(
+    request: BeginRequest,
+    branches: readonly BranchSpecification[],
+    closed: boolean,
+    transactionId = this.dependencies.ids.next(),
+  ): BeginRecord {
+    const { clock } = this.dependencies;
     const at = Math.max(clock.now(), uuidV7Time(transactionId) ?? 0); // an id is never older than log time
     const delegateTo = closed ? delegate(branches) : undefined;
     return {
@@ -141,11 +157,7 @@ export class RequestRecords {
 
   /** Work for a participant that has a branch joins that branch. */
   private toBranch(transaction: TransactionState, request: EnlistRequest): BranchSpecification {
-    if ('branchId' in request) {
-      const { branchId, participant } = request;
-      const means = 'vote' in request ? { enlistedVote: request.vote } : { heldBy: request.instance };
-      return { branchId, participant, operations: [], ...means };
-    }
+    if ('branchId' in request) return namedBranch(request);
     const { participant, operation, payload, keys = [] } = request;
     const own = transaction.branches.find(takesOperationsOf(participant));
     const branchId = own?.branchId ?? this.dependencies.ids.next();
@@ -189,6 +201,12 @@ export class RequestRecords {
       { details: { limit: maximumOperationsBytes } },
     );
   }
+}
+
+function namedBranch(request: NamedBranchRequest): BranchSpecification {
+  const { branchId, participant } = request;
+  const means = 'vote' in request ? { enlistedVote: request.vote } : { heldBy: request.instance };
+  return { branchId, participant, operations: [], ...means };
 }
 
 /** Whether operations for the participant join a branch: not one that its service prepared, or does by itself. */

@@ -1,5 +1,5 @@
 import type { AsyncLocalStorage } from 'node:async_hooks';
-import { Observable, isObservable, type Observer } from 'rxjs';
+import { Observable, ReplaySubject, from, isObservable, mergeMap, type Observer } from 'rxjs';
 import {
   BRANCH_HEADER,
   DOOMED_HEADER,
@@ -81,7 +81,7 @@ function emitJoining(proxy: Proxy, modules: ReadonlySet<GlobalTransactions>): vo
   proxy.emit = (pattern, data) => {
     const topic = proxy.normalizePattern(pattern);
     const message = messageOf(modules, topic);
-    const placed = begun(message, () => emit(pattern, data)); // hot: it is on its way now
+    const placed = whenReady(message?.ready(), () => begun(message, () => emit(pattern, data))); // hot: on its way now
     if (message) {
       placed.subscribe({
         next: (places) => reportPlace(message, topic, places),
@@ -109,9 +109,27 @@ function wrapClient(proxy: Proxy, modules: ReadonlySet<GlobalTransactions>): voi
         error: (error) => back(() => subscriber.error(error)),
         complete: () => back(() => subscriber.complete()),
       };
-      const answers = begun(call, () => send(pattern, data));
-      return sending.run(call, () => (call ? follow(answers, call) : withoutCall(answers)).subscribe(inside));
+      const request = (): Observable<unknown> => {
+        const answers = begun(call, () => send(pattern, data));
+        return call ? follow(answers, call) : withoutCall(answers);
+      };
+      const ready = call?.ready(false);
+      if (!ready) return sending.run(call, () => request().subscribe(inside));
+      const later = from(ready).pipe(mergeMap(request));
+      const subscription = sending.run(call, () => later.subscribe(inside));
+      return () => {
+        subscription.unsubscribe();
+        call?.failed(new Error('the caller stopped waiting'));
+      };
     });
+}
+
+/** What is made of a request once it may be sent. Hot: it does not wait for a subscriber. */
+function whenReady<T>(ready: Promise<void> | undefined, request: () => Observable<T>): Observable<T> {
+  if (!ready) return request();
+  const replay = new ReplaySubject<T>();
+  from(ready).pipe(mergeMap(request)).subscribe(replay);
+  return replay.asObservable();
 }
 
 /** What the client makes of a request. What it throws at once is the end of the call, or of the message. */

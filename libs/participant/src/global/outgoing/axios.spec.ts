@@ -74,6 +74,13 @@ describe('an axios instance', () => {
     },
   );
 
+  it('waits until the coordinators know a transaction that begins late', async () => {
+    system.beginsLate = true;
+    join();
+    await expectCommitted(post);
+    expect(system.earlyBegins).toBe(1);
+  });
+
   it('joins also when its interceptors come later', async () => {
     join();
     instance.interceptors.response.use((answer) => answer.data as never);

@@ -102,6 +102,8 @@ function joining(send: Adapter, modules: ReadonlySet<GlobalTransactions>): Adapt
 }
 
 async function exchange(call: OutgoingCall, config: Config, send: Adapter): Promise<Answer> {
+  const ready = call.ready(true);
+  if (ready) await ready;
   let answer: Answer;
   try {
     answer = await send({ ...config, headers: config.headers.concat(call.offeringHeaders), ...notRedirected(config) });

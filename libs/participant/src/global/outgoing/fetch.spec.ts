@@ -33,6 +33,15 @@ it('a call by fetch is over with its headers: nobody need read the body', async 
   expect([inventory.words, outcomes()]).toEqual([['inventory'], ['committed']]);
 });
 
+it('a call by fetch waits until the coordinators know a transaction that begins late', async () => {
+  system.beginsLate = true;
+  system.ensure = () => Promise.reject(new Error('no leader'));
+  await expect(run(() => fetch(callee.url))).rejects.toThrow('no leader');
+  Reflect.deleteProperty(system, 'ensure');
+  await run(() => fetch(callee.url));
+  expect([inventory.words, system.earlyBegins, callee.requests.length]).toEqual([['inventory'], 1, 1]);
+});
+
 it.each<[string, RequestInit]>([
   ['a header that is none', { headers: { 'no header': 'x' } }],
   ['a value that is none', { headers: { x: 'one\ntwo' } }],

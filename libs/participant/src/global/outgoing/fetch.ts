@@ -44,6 +44,8 @@ function wrap(): SharedFetch {
     const isCarried = isUnderWay(modules, headers.get(CONTEXT_HEADER) ?? undefined);
     const call = isCarried ? undefined : callOf(modules, host);
     if (!call) return original(input, { ...init, redirect });
+    const ready = call.ready(true);
+    if (ready) await ready;
     for (const [name, value] of Object.entries(call.offeringHeaders)) headers.set(name, value);
     let response: Response;
     try {

@@ -226,6 +226,13 @@ export class GlobalSystem implements GlobalCoordinators {
   commitFails: Error | undefined;
   /** requests to enlist */
   enlistments = 0;
+  /** transactions are begun by their commits, and unknown before, until somebody asks for it */
+  beginsLate = false;
+  private readonly unknown = new Set<TransactionId>();
+  /** requests to begin a transaction before its commit */
+  earlyBegins = 0;
+  /** requests to abort */
+  aborts = 0;
   /** no coordinator answers questions */
   isSilent = false;
 
@@ -240,12 +247,21 @@ export class GlobalSystem implements GlobalCoordinators {
     const deadline = this.clock.now() + request.timeoutMs;
     this.requests.push(request);
     this.begun.set(transactionId, { deadline, invitation: request.invitation, branches: [], answer: undefined });
+    if (this.beginsLate) this.unknown.add(transactionId);
     return { transactionId, deadline };
+  }
+
+  known(transactionId: TransactionId): Promise<void> | undefined {
+    return this.unknown.has(transactionId) ? this.ensure(transactionId) : undefined;
+  }
+
+  async ensure(transactionId: TransactionId): Promise<void> {
+    if (this.unknown.delete(transactionId)) this.earlyBegins++;
   }
 
   async enlist(transactionId: TransactionId, branch: BranchEnlistment, invitation?: string): Promise<void> {
     if (this.enlistFails) throw this.enlistFails;
-    const transaction = this.begun.get(transactionId);
+    const transaction = this.unknown.has(transactionId) ? undefined : this.begun.get(transactionId);
     refuseUninvited(transaction, invitation);
     if (!transaction || transaction.answer) {
       throw Object.assign(new Error('the transaction is decided'), { code: 'TRANSACTION_DECIDED' });
@@ -265,6 +281,7 @@ export class GlobalSystem implements GlobalCoordinators {
     if (this.commitFails) throw this.commitFails;
     this.add(this.begun.get(transactionId)!, branches);
     const answer = await this.decide(transactionId);
+    this.unknown.delete(transactionId); // the log has both
     return lost === 'after' ? 'unknown' : answer;
   }
 
@@ -272,10 +289,13 @@ export class GlobalSystem implements GlobalCoordinators {
     transactionId: TransactionId,
     branches: readonly HeldEnlistment[] = [],
     invitation?: string,
+    isOnlyHere = false,
   ): Promise<void> {
     const transaction = this.begun.get(transactionId)!;
     refuseUninvited(transaction, invitation);
-    if (transaction.answer) return;
+    if (transaction.answer || (this.unknown.has(transactionId) && isOnlyHere)) return;
+    this.aborts++;
+    this.unknown.delete(transactionId);
     this.add(transaction, branches);
     await this.endAborted(transactionId, transaction);
   }
@@ -301,6 +321,7 @@ export class GlobalSystem implements GlobalCoordinators {
 
   async outcomeOf(transactionId: TransactionId): Promise<CommitAnswer | 'undecided' | 'forgotten'> {
     if (this.isSilent) throw new Error('no coordinator answers');
+    if (this.unknown.has(transactionId)) return 'forgotten';
     return this.begun.get(transactionId)?.answer ?? 'undecided';
   }
 
