@@ -137,6 +137,7 @@ export class BenchService {
           limits: { workConcurrency: WORK_CONNECTIONS, heldBranches: HELD_BRANCHES },
           joining: [pool],
           propagateTo: callees,
+          beginWithCommit: true,
         }),
       ],
       controllers: [AccountsController],
