@@ -146,6 +146,16 @@ export class SdkSystem {
     return { words: words.map(({ word }) => String(word)), prepared: prepared.length };
   }
 
+  /** Sessions of a service in the middle of a transaction. */
+  async openSessions({ databaseUrl }: ServiceProcess): Promise<number> {
+    const [row] = await this.sql(
+      databaseUrl,
+      `SELECT count(*)::int AS open FROM pg_stat_activity
+        WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()`,
+    );
+    return Number(row!['open']);
+  }
+
   async clear(): Promise<void> {
     for (const { databaseUrl } of this.services) await this.sql(databaseUrl, 'TRUNCATE word');
   }

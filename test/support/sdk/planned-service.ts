@@ -250,6 +250,7 @@ export interface PlannedServiceOptions {
   readonly propagateTo: NonNullable<ConcordatOptions['propagateTo']>;
   readonly audiences?: readonly string[];
   readonly limits?: ConcordatOptions['limits'];
+  readonly beginWithCommit?: boolean;
   /** `host:port` of services that are called by packets */
   readonly tcp?: readonly string[];
   /** the topic `planned` is sent to it under the name `kafka` */
@@ -285,7 +286,7 @@ export class PlannedService {
 }
 
 function concordatOptions(options: PlannedServiceOptions, pool: Pool): ConcordatOptions {
-  const { participant, coordinators, token, propagateTo, audiences, limits } = options;
+  const { participant, coordinators, token, propagateTo, audiences, limits, beginWithCommit } = options;
   return {
     participant,
     coordinators,
@@ -294,6 +295,7 @@ function concordatOptions(options: PlannedServiceOptions, pool: Pool): Concordat
     ...(token !== undefined && { token }),
     ...(audiences && { audiences }),
     ...(limits && { limits }),
+    ...(beginWithCommit !== undefined && { beginWithCommit }),
     beforeConsuming: async () => void (await pool.query('CREATE TABLE IF NOT EXISTS word (word text NOT NULL)')),
   };
 }
