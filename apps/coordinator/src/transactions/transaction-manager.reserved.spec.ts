@@ -134,6 +134,15 @@ describe('ids for transactions to come', () => {
     await expect(commit).rejects.toMatchObject({ code: 'TRANSACTION_NOT_FOUND' });
   });
 
+  it('are used up by an abort that finds nothing: a commit that was on its way begins nothing', async () => {
+    const harness = withStreams();
+    const id = await reserved(harness);
+    await expect(harness.manager.abort(id, DECIDED)).rejects.toMatchObject({ code: 'TRANSACTION_NOT_FOUND' });
+    const commit = harness.manager.commit(id, { ...DECIDED, branches: [held(harness, 'bank-a')], begin: BEGIN });
+    await expect(commit).rejects.toMatchObject({ code: 'TRANSACTION_NOT_FOUND' });
+    expect(harness.bus.of('prepare')).toEqual([]);
+  });
+
   it('serve only for half a minute, and only their principal', async () => {
     const harness = withStreams();
     const id = await reserved(harness, 'alice');

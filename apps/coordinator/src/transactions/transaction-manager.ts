@@ -246,7 +246,7 @@ export class TransactionManager implements TransactionsApi {
     { branches = [], ...options }: EndOptions,
     cause = ABORTED_BY_CLIENT,
   ): Promise<Settlement> {
-    this.leading();
+    this.leading().reserved.withdraw(transactionId); // a commit that is late must not begin what was told to be aborted
     for (const branch of branches) this.records.refuseUnusable(branch);
     const transaction = await this.require(transactionId, options.access);
     // Without them the abort is right, too: who holds a branch that it does not name enlists it, and is refused.
@@ -256,7 +256,7 @@ export class TransactionManager implements TransactionsApi {
   }
 
   async resolve(transactionId: TransactionId, request: ResolveRequest): Promise<Resolution> {
-    this.leading();
+    this.leading().reserved.withdraw(transactionId); // a commit that is late must not begin what was told to be aborted
     await this.dependencies.log.confirmLeadership();
     return this.oncePerKey.run(request.idempotency, {
       repeat: (earlier) => ({ ruling: claimedRuling(earlier, request), transaction: this.queries.view(earlier) }),
